@@ -181,6 +181,13 @@ func CheckSignature(text string) error {
 	return err
 }
 
+// SignatureBytes returns the raw signature of a canonical text: 64 bytes for
+// Ed25519, ASN.1 DER for the others.
+func SignatureBytes(text string) ([]byte, error) {
+	_, raw, err := decodeSignature(text)
+	return raw, err
+}
+
 func decodeSignature(text string) (Algorithm, []byte, error) {
 	alg, digits := splitAlgorithm(text)
 	if alg == Hybrid {

@@ -1,0 +1,77 @@
+package tilestore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// networkFS names the file systems, by their statfs magic, on which locks or
+// fsync do not bind other machines, so that two of them could write one log.
+var networkFS = map[uint32]string{
+	0x6969:     "NFS",
+	0x517b:     "SMB",
+	0xff534d42: "CIFS",
+	0xfe534d42: "SMB2",
+	0x5346414f: "AFS",
+	0x6b414653: "AFS",
+	0x73757245: "Coda",
+	0x564c:     "NCP",
+	0x01021997: "9P",
+	0x00c36400: "Ceph",
+}
+
+// refuseNetworkFS fails if dir is on a file system that other machines can
+// write to at the same time.
+func refuseNetworkFS(dir string) error {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("finding the file system of %s: %w", dir, err)
+	}
+	return checkFSType(dir, uint32(st.Type))
+}
+
+func checkFSType(dir string, magic uint32) error {
+	if name, ok := networkFS[magic]; ok {
+		return fmt.Errorf("%s is on %s: %w; put it on a local disk", dir, name, ErrNetworkFS)
+	}
+	return nil
+}
+
+// fdatasync is fsync without the file's times.
+func fdatasync(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var syncErr error
+	err = conn.Control(func(fd uintptr) {
+		for {
+			if syncErr = syscall.Fdatasync(int(fd)); syncErr != syscall.EINTR {
+				return
+			}
+		}
+	})
+	return errors.Join(err, syncErr)
+}
+
+// startWriteback makes the kernel begin to write what it has of a file. It and
+// awaitWriteback only make a later sync cheap: that reports any error.
+func startWriteback(f *os.File) { syncFileRange(f, syncRangeWrite) }
+
+// awaitWriteback waits until what startWriteback began is done.
+func awaitWriteback(f *os.File) { syncFileRange(f, syncRangeBefore|syncRangeWrite|syncRangeAfter) }
+
+// The flags of sync_file_range(2).
+const (
+	syncRangeBefore = 1
+	syncRangeWrite  = 2
+	syncRangeAfter  = 4
+)
+
+func syncFileRange(f *os.File, flags int) {
+	if conn, err := f.SyscallConn(); err == nil {
+		conn.Control(func(fd uintptr) { syscall.SyncFileRange(int(fd), 0, 0, flags) })
+	}
+}
