@@ -43,8 +43,8 @@ func (p *parts) close() {
 
 // assemble opens store, guard and key, and starts the log. On an error nothing
 // stays open.
-func assemble(ctx context.Context, o options, home string, logger *slog.Logger) (p *parts, err error) {
-	p = &parts{}
+func assemble(ctx context.Context, o options, home string, logger *slog.Logger) (_ *parts, err error) {
+	p := &parts{}
 	defer func() {
 		if err != nil {
 			p.close()

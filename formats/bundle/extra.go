@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/chiolog/chiolog/formats/timeline"
 	"github.com/chiolog/chiolog/internal/jcs"
@@ -99,7 +100,25 @@ func ParseExtra(data []byte) (*Extra, error) {
 			return nil, fmt.Errorf("number %d, the limit is 2^53 - 1", n)
 		}
 	}
+	for _, p := range slices.Concat(e.Writer, e.Revocation) {
+		if err := checkValues(p); err != nil {
+			return nil, fmt.Errorf("map proof of %s: %w", p.Key, err)
+		}
+	}
 	return &e, nil
+}
+
+// checkValues applies the limits of numbers to the values of a map proof.
+func checkValues(p timeline.MapProof) error {
+	if p.Value != nil {
+		if err := jcs.Check(p.Value, jcs.StrictNumbers); err != nil {
+			return err
+		}
+	}
+	if p.Other == nil {
+		return nil
+	}
+	return jcs.Check(p.Other.Value, jcs.StrictNumbers)
 }
 
 // Canonical returns the bytes of the extra.

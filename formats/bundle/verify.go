@@ -10,6 +10,7 @@ import (
 	"github.com/chiolog/chiolog/formats/policy"
 	"github.com/chiolog/chiolog/formats/receipt"
 	"github.com/chiolog/chiolog/formats/timeline"
+	"github.com/chiolog/chiolog/internal/jcs"
 )
 
 // A Verdict is what a verification came to. Its value is the exit status of
@@ -82,14 +83,14 @@ type Options struct {
 // verification came.
 type Result struct {
 	Verdict  Verdict
-	Failure  *Failure // nil if verified
+	Failure  *Failure // nil if verified or suspect
 	Warnings []string
 
 	Origin  string
 	Size    uint64 // of the checkpoint
 	Root    [32]byte
 	Index   uint64           // of the receipt
-	Receipt *receipt.Receipt // once read
+	Receipt *receipt.Receipt // once known to be in the log
 	Active  chio.Key         // the key that signs at Size
 	AsOf    uint64           // Unix seconds; 0 until V-6 holds
 	Status  *timeline.Status // of the bundle, once read
@@ -307,26 +308,28 @@ func (v *verification) signers() *Failure {
 // receipt is V-7.
 func (v *verification) receipt() *Failure {
 	entry := []byte(v.extra.Receipt)
-	if entry == nil {
-		entry = v.Receipt
-	}
-	if entry == nil {
+	if entry == nil && v.Receipt == nil {
 		return &Failure{ClassNoReceipt, "V-7", errors.New("the bundle has no receipt and none was given beside it")}
 	}
 	fail := func(class Class, err error) *Failure { return &Failure{class, "V-7", err} }
-	r, err := receipt.Parse(entry)
+	if v.Receipt != nil {
+		given, err := jcs.Canonical(v.Receipt)
+		if err != nil {
+			return fail(ClassReceipt, fmt.Errorf("the receipt given beside the bundle: %w", err))
+		}
+		if v.extra.Receipt != nil && !bytes.Equal(given, v.extra.Receipt) {
+			return fail(ClassReceipt, errors.New("the receipt given beside the bundle is not the one in it"))
+		}
+		entry = given
+	}
+	if err := checkpoint.VerifyInclusion(checkpoint.LeafHash(entry), v.proof.Index, v.head.Size, v.proof.Path, v.head.Root); err != nil {
+		return fail(ClassInclusion, fmt.Errorf("receipt at index %d: %w", v.proof.Index, err))
+	}
+	r, err := receipt.ParseCanonical(entry)
 	if err != nil {
 		return fail(ClassReceipt, err)
 	}
-	if v.Receipt != nil {
-		if given, err := receipt.Parse(v.Receipt); err != nil || !bytes.Equal(given.Canonical(), r.Canonical()) {
-			return fail(ClassReceipt, errors.New("the receipt given beside the bundle is not the one in it"))
-		}
-	}
 	v.result.Receipt = r
-	if err := checkpoint.VerifyInclusion(r.LeafHash(), v.proof.Index, v.head.Size, v.proof.Path, v.head.Root); err != nil {
-		return fail(ClassInclusion, fmt.Errorf("receipt at index %d: %w", v.proof.Index, err))
-	}
 	if r.Form == receipt.Legacy {
 		return fail(ClassReceipt, errors.New("a legacy receipt is no entry of a log"))
 	}

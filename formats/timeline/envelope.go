@@ -155,10 +155,10 @@ type Base struct {
 
 // A Predecessor names the log that a genesis continues (K-13).
 type Predecessor struct {
-	Origin          string    `json:"origin"`
-	Root            chio.Hash `json:"root"`
-	Size            uint64    `json:"size"`
-	StatementSHA256 chio.Hash `json:"statement_sha256"`
+	Origin          string            `json:"origin"`
+	Root            chio.Hash         `json:"root"`
+	Size            uint64            `json:"size"`
+	StatementSHA256 chio.OptionalHash `json:"statement_sha256"` // empty if it never had a statement
 }
 
 // A RecoveryPolicy says who may recover a log whose key is lost (K-15). Keys

@@ -2,6 +2,7 @@ package tilestore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -40,8 +41,8 @@ func Open(dir string, opts Options) (*Store, error) {
 		log:      opts.Logger,
 		identity: opts.Identity,
 		queue: queue{
-			maxLeaves: opts.QueueLeaves,
-			maxBytes:  opts.QueueBytes,
+			maxLeaves: cmp.Or(opts.QueueLeaves, defaultQueueLeaves),
+			maxBytes:  cmp.Or(opts.QueueBytes, defaultQueueBytes),
 			pending:   make(map[hash]*trillian.LogLeaf),
 		},
 		tiles:   newCache[tileKey, *nodeTile](tileCacheSize),
@@ -49,14 +50,9 @@ func Open(dir string, opts Options) (*Store, error) {
 		wake:    make(chan struct{}, 1),
 	}
 	s.room = sync.NewCond(&s.closedMu)
+	s.writer.limit = cmp.Or(opts.segmentSize, segmentSize)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.queue.maxLeaves == 0 {
-		s.queue.maxLeaves = defaultQueueLeaves
-	}
-	if s.queue.maxBytes == 0 {
-		s.queue.maxBytes = defaultQueueBytes
 	}
 	if err := s.open(); err != nil {
 		s.abandon()

@@ -49,8 +49,9 @@ func parseSegmentName(name string) (first uint64, salt [saltSize]byte, err error
 
 // A segmentWriter appends passes.
 type segmentWriter struct {
-	dir  string
-	file *os.File
+	dir   string
+	limit int64 // bytes from which on a segment takes no more passes
+	file  *os.File
 	segment
 	buf []byte
 
@@ -103,7 +104,7 @@ func (w *segmentWriter) create(path string) (*os.File, error) {
 // which append reports.
 func (w *segmentWriter) append(p *pass, start func() *segmentStart) (begun bool, err error) {
 	w.buf = w.buf[:0]
-	if begun = w.file == nil || w.size >= segmentSize; begun {
+	if begun = w.file == nil || w.size >= w.limit; begun {
 		if err := w.begin(p.first, start()); err != nil {
 			return false, fmt.Errorf("beginning a segment at entry %d: %w", p.first, err)
 		}

@@ -66,6 +66,8 @@ type Options struct {
 	// when the identity index is rebuilt. Nil means that identities
 	// are Merkle leaf hashes. A wrong one breaks the search for duplicates.
 	Identity func(value []byte) ([32]byte, error)
+
+	segmentSize int64 // bytes; 0 is segmentSize, tests have smaller ones
 }
 
 // A Store is a storage.LogStorage of exactly one tree. It is safe for

@@ -12,7 +12,13 @@ import (
 
 func openAt(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir, Options{Identity: storetest.IdentityOf})
+	return openSmall(t, dir, 0)
+}
+
+// openSmall opens a store whose segments are small.
+func openSmall(t testing.TB, dir string, segmentSize int64) *Store {
+	t.Helper()
+	s, err := Open(dir, Options{Identity: storetest.IdentityOf, segmentSize: segmentSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,8 +27,8 @@ func openAt(t testing.TB, dir string) *Store {
 }
 
 func TestStorage(t *testing.T) {
-	dirs := make(map[*testing.T]string)
-	storetest.Run(t, func(t *testing.T, name string) storetest.Store {
+	dirs := make(map[testing.TB]string)
+	storetest.Run(t, func(t testing.TB, name string) storetest.Store {
 		if dirs[t] == "" {
 			dirs[t] = t.TempDir()
 		}

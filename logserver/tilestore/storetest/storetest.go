@@ -37,7 +37,7 @@ type Store interface {
 
 // Open opens the store named so: what was committed to a store of this name
 // that has been closed is in it.
-type Open func(t *testing.T, name string) Store
+type Open func(t testing.TB, name string) Store
 
 // IdentityOf is the identity of the suite's leaves: not their leaf hash.
 func IdentityOf(value []byte) ([32]byte, error) {
@@ -65,7 +65,7 @@ func Run(t *testing.T, open Open) {
 		"TreeNeedsInit":                     testNeedsInit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &Harness{T: t, open: open}
+			h := &Harness{TB: t, open: open}
 			h.Reopen()
 			t.Cleanup(func() { h.Store.Close() })
 			test(h)
@@ -75,17 +75,18 @@ func Run(t *testing.T, open Open) {
 
 // A Harness is a store under test with a clock that always goes forward.
 type Harness struct {
-	*testing.T
+	testing.TB
 	Store Store
 	open  Open
 	ticks atomic.Int64
 }
 
-// NewHarness returns a harness of a store of its own, which is initialised.
-func NewHarness(t *testing.T, store Store) *Harness {
+// NewHarness returns a harness for a store, with a clock that is later than its
+// last root.
+func NewHarness(t testing.TB, store Store) *Harness {
 	trillog.InitMetrics(nil)
-	h := &Harness{T: t, Store: store}
-	h.ticks.Store(int64(len(h.Root().RootHash))) // later than the last root, if there is one
+	h := &Harness{TB: t, Store: store}
+	h.ticks.Store(max(int64(h.Root().TimestampNanos)-clockStart.UnixNano(), 0))
 	return h
 }
 
@@ -97,11 +98,13 @@ func (h *Harness) Reopen() {
 			h.Fatal(err)
 		}
 	}
-	h.Store = h.open(h.T, "log")
+	h.Store = h.open(h.TB, "log")
 }
 
+var clockStart = time.Unix(1_800_000_000, 0)
+
 // Now implements clock.TimeSource.
-func (h *Harness) Now() time.Time { return time.Unix(1_800_000_000, h.ticks.Add(1)) }
+func (h *Harness) Now() time.Time { return clockStart.Add(time.Duration(h.ticks.Add(1))) }
 
 // NewTimer implements clock.TimeSource.
 func (h *Harness) NewTimer(d time.Duration) clock.Timer { return clock.System.NewTimer(d) }
