@@ -11,6 +11,7 @@ origin=example.com/demo
 writer=ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c
 
 mkdir -p "$bin" "$state"
+: >"$state/server.out"
 go build -o "$bin/" ./cmd/chiolog ./cmd/chiolog-server
 
 export CHIO_HOME="$state/home"
@@ -30,14 +31,14 @@ cat "$state/server.out"
 echo
 echo "appending the receipts of testdata/demo:"
 status=0
-"$bin/chiolog" append testdata/demo/receipts.ndjson --log "$url" --wait >"$state/append.out" || status=$?
+"$bin/chiolog" append testdata/demo/receipts.ndjson --log "$url" --wait >"$state/append.out" 2>&1 || status=$?
 cat "$state/append.out"
 # Nine of the fourteen are refused, so the command says that not all are in.
 [ "$status" = 1 ] || { echo "append ended with status $status, not 1" >&2; exit 1; }
 
 id=$(sed -n '1s/.*"id": *"\([0-9a-f]*\)".*/\1/p' testdata/demo/receipts.ndjson)
 printf 'log %s\nquorum none\n' "$(sed -n 's/^vkey *//p' "$state/server.out")" >"$state/policy.txt"
-"$bin/chiolog" prove "$id" --log "$url" -o "$state/receipt.tlog-proof" >/dev/null
+"$bin/chiolog" prove "$id" --log "$url" --policy "$state/policy.txt" -o "$state/receipt.tlog-proof" >/dev/null
 
 # Verifying needs no network: where the system lets us, there is none.
 cut=

@@ -105,6 +105,7 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	http.NewResponseController(w).EnableFullDuplex() // HTTP/2 always is
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	body := http.MaxBytesReader(w, r.Body, api.MaxBatchBytes)
 	read := make(chan *line)
 	inOrder := make(chan *line, window)
 	queued := make(chan *line, window)
@@ -114,7 +115,7 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	wg.Go(func() {
 		defer close(read)
 		defer close(inOrder)
-		s.readLines(ctx, http.MaxBytesReader(w, r.Body, api.MaxBatchBytes), read, inOrder)
+		s.readLines(ctx, body, read, inOrder)
 	})
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -148,13 +149,16 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	for range appended { // lets the goroutines above end
 	}
 	wg.Wait()
+	// A full-duplex handler must not leave a part of the body behind: the
+	// server would take it for the next request.
+	io.Copy(io.Discard, body)
 }
 
 // readLines splits the body into lines, up to the limits. Empty lines are
 // skipped. A body that breaks a limit ends in a line that is only an error.
 func (s *server) readLines(ctx context.Context, body io.Reader, read, inOrder chan<- *line) {
 	scanner := bufio.NewScanner(body)
-	scanner.Buffer(make([]byte, 64<<10), api.MaxReceipt)
+	scanner.Buffer(make([]byte, 64<<10), api.MaxReceipt+len("\r\n"))
 	send := func(l *line) bool {
 		select {
 		case inOrder <- l:

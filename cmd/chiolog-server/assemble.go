@@ -139,7 +139,7 @@ func seedPath(uri, home string) (string, error) {
 	if uri == "" {
 		return filepath.Join(home, "keys", "kernel.seed"), nil
 	}
-	if err := flagenv.CheckKeyURI(uri); err != nil {
+	if err := flagenv.CheckNotKey(uri); err != nil {
 		return "", fmt.Errorf("--key: %w", err)
 	}
 	scheme, rest, ok := strings.Cut(uri, ":")

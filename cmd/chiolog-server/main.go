@@ -72,7 +72,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flagenv.Apply(cmd.Flags(), environ); err != nil {
+			if err := errors.Join(flagenv.CheckUnknown(cmd.Flags(), environ), flagenv.Apply(cmd.Flags(), environ)); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), o, cmd.Flags().Changed("writer"), environ, stdout, stderr)

@@ -395,4 +395,3 @@ func TestRecoveryFile(t *testing.T) {
 		}
 	}
 }
-

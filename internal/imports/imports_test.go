@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"formats/bundle":                {"formats/receipt", "formats/checkpoint", "formats/timeline", "formats/policy"},
 	"formats/api":                   {"formats/..."},
 	"client":                        {"formats/..."},
-	"signer":                        {"formats/receipt", "formats/checkpoint", "formats/timeline"},
+	"signer":                        {"formats/receipt", "formats/checkpoint", "formats/timeline", "internal/checkpointdb"},
 	"signer/seedfile":               {"signer"},
 	"logserver":                     {"formats/...", "signer"},
 	"logserver/tilestore":           {},

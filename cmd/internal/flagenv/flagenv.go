@@ -1,66 +1,77 @@
-// Package flagenv lets every flag of a command be set by an environment
-// variable as well: --checkpoint-interval is CHIOLOG_CHECKPOINT_INTERVAL.
+// Package flagenv has what the commands of the project do alike with flags:
+// each can be set by an environment variable as well, --checkpoint-interval by
+// CHIOLOG_CHECKPOINT_INTERVAL, and none takes a key itself.
 package flagenv
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 )
 
-// Prefix begins the name of every variable.
-const Prefix = "CHIOLOG_"
+const prefix = "CHIOLOG_"
 
-// others are the variables that some command of the project has: one
-// environment serves all of them.
-var others = []string{"LOG", "POLICY"}
+// None is the annotation of a flag that no variable sets.
+const None = "no-environment"
 
-// Name returns the variable of a flag.
-func Name(flag string) string {
-	return Prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+// name returns the variable of a flag.
+func name(flag string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // Apply sets each flag that the command line left alone from its variable in
-// environ. An unknown variable with the prefix is an error: it would be a
-// setting that has no effect. No error shows a variable's value.
+// environ. An empty variable is not set. No error shows a variable's value.
 func Apply(flags *pflag.FlagSet, environ []string) error {
-	known := map[string]*pflag.Flag{}
-	flags.VisitAll(func(f *pflag.Flag) { known[Name(f.Name)] = f })
+	values := map[string]string{}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		suffix, ok := strings.CutPrefix(name, Prefix)
-		if !ok {
-			continue
+		values[name] = value
+	}
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value := values[name(f.Name)]
+		if f.Changed || value == "" || f.Annotations[None] != nil || f.Name == "help" || f.Name == "version" {
+			return
 		}
-		flag := known[name]
-		if flag == nil {
-			if slices.Contains(others, suffix) {
-				continue
-			}
+		if flags.Set(f.Name, value) != nil {
+			errs = append(errs, fmt.Errorf("%s: its value is not one for --%s (%s)", name(f.Name), f.Name, f.Value.Type()))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// others are the variables that another command of the project reads: one
+// environment may serve all.
+var others = []string{"CHIOLOG_LOG", "CHIOLOG_POLICY"}
+
+// CheckUnknown refuses variables that look like flags and are none: settings
+// that would have no effect.
+func CheckUnknown(flags *pflag.FlagSet, environ []string) error {
+	known := slices.Clone(others)
+	flags.VisitAll(func(f *pflag.Flag) { known = append(known, name(f.Name)) })
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
 			return fmt.Errorf("%s: no flag of this name; --help lists the flags, each is also a variable", name)
-		}
-		if flag.Changed || value == "" {
-			continue
-		}
-		if err := flags.Set(flag.Name, value); err != nil {
-			return fmt.Errorf("%s: its value is not one for --%s (%s)", name, flag.Name, flag.Value.Type())
 		}
 	}
 	return nil
 }
 
-// ErrBareKey reports private key material where a key's place is wanted.
-var ErrBareKey = errors.New("this looks like a key itself, and it may be known to others now: a flag or variable takes the place of a key, such as seed:/path/to/key.seed, never the key; make a new key if it was a real one")
+// ErrBareKey reports what may be private key material where the place of a
+// key, a file or a URL is wanted.
+var ErrBareKey = errors.New("that is a key in hex where a place is wanted, and it may be known to others now: " +
+	"give the place of the key, such as seed:/path/to/key.seed; if it was a real one, make another with chiolog keygen")
 
-// CheckKeyURI refuses what looks like a bare key, without repeating it.
-func CheckKeyURI(uri string) error {
-	digits := strings.TrimPrefix(strings.TrimSpace(uri), "seed:")
-	digits = strings.TrimPrefix(digits, "0x")
-	if raw, err := hex.DecodeString(digits); err == nil && len(raw) >= 16 {
+var bareKey = regexp.MustCompile(`^\s*(seed:)?(0[xX])?([0-9a-fA-F]{2}){16,}\s*$`)
+
+// CheckNotKey returns ErrBareKey for a text that looks like a key.
+func CheckNotKey(text string) error {
+	if bareKey.MatchString(text) {
 		return ErrBareKey
 	}
 	return nil

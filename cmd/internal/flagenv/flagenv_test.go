@@ -4,48 +4,77 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
 
 func TestApply(t *testing.T) {
-	parse := func(args, environ []string) (string, []string, error) {
+	for _, tt := range []struct {
+		name     string
+		args     []string
+		variable string
+		want     time.Duration
+		ok       bool
+	}{
+		{"neither", nil, "", time.Second, true},
+		{"variable", nil, "CHIOLOG_MAX_AGE=1h", time.Hour, true},
+		{"flag and variable: the flag wins", []string{"--max-age=1m"}, "CHIOLOG_MAX_AGE=1h", time.Minute, true},
+		{"empty variable is not set", nil, "CHIOLOG_MAX_AGE=", time.Second, true},
+		{"bad value", nil, "CHIOLOG_MAX_AGE=secret", 0, false},
+		{"another name", nil, "CHIOLOG_MAXAGE=1h", time.Second, true},
+		{"help is no setting", nil, "CHIOLOG_HELP=true", time.Second, true},
+		{"flag without a variable", nil, "CHIOLOG_BARE=true", time.Second, true},
+	} {
 		flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
-		listen := flags.String("listen-on", "default", "")
-		writers := flags.StringSlice("writer", nil, "")
-		if err := flags.Parse(args); err != nil {
+		age := flags.Duration("max-age", time.Second, "")
+		help := flags.Bool("help", false, "")
+		bare := flags.Bool("bare", false, "")
+		flags.SetAnnotation("bare", None, []string{"true"})
+		if err := flags.Parse(tt.args); err != nil {
 			t.Fatal(err)
 		}
-		err := Apply(flags, environ)
-		return *listen, *writers, err
-	}
-	if got, _, err := parse(nil, []string{"CHIOLOG_LISTEN_ON=a", "HOME=/x"}); got != "a" || err != nil {
-		t.Errorf("variable alone: %q, %v", got, err)
-	}
-	if got, _, err := parse([]string{"--listen-on=b"}, []string{"CHIOLOG_LISTEN_ON=a"}); got != "b" || err != nil {
-		t.Errorf("flag and variable: %q, %v; the flag wins", got, err)
-	}
-	if _, got, err := parse(nil, []string{"CHIOLOG_WRITER=a,b"}); len(got) != 2 || err != nil {
-		t.Errorf("list: %q, %v", got, err)
-	}
-	if _, _, err := parse(nil, []string{"CHIOLOG_LISTEN=secret"}); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("unknown variable: %v", err)
-	}
-	if _, _, err := parse(nil, []string{"CHIOLOG_LOG=http://x"}); err != nil {
-		t.Errorf("variable of another command: %v", err)
+		err := Apply(flags, []string{"HOME=/x", tt.variable})
+		if (err == nil) != tt.ok || tt.ok && *age != tt.want || *help || *bare {
+			t.Errorf("%s: %v, %v, want %v", tt.name, *age, err, tt.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "CHIOLOG_MAX_AGE")) {
+			t.Errorf("%s: error %v", tt.name, err)
+		}
 	}
 }
 
-func TestCheckKeyURI(t *testing.T) {
-	seed := strings.Repeat("0a", 32)
-	for _, bare := range []string{seed, "0x" + seed, "seed:" + seed, " " + strings.ToUpper(seed) + "\n"} {
-		if err := CheckKeyURI(bare); !errors.Is(err, ErrBareKey) || strings.Contains(err.Error(), seed[:8]) {
-			t.Errorf("CheckKeyURI of a bare key: %v", err)
+func TestList(t *testing.T) {
+	flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
+	writers := flags.StringSlice("writer", nil, "")
+	if err := Apply(flags, []string{"CHIOLOG_WRITER=a,b"}); err != nil || len(*writers) != 2 || !flags.Changed("writer") {
+		t.Errorf("%q, %v", *writers, err)
+	}
+}
+
+func TestCheckUnknown(t *testing.T) {
+	flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
+	flags.String("listen", "", "")
+	for variable, ok := range map[string]bool{
+		"CHIOLOG_LISTEN=a": true, "HOME=/x": true, "CHIOLOG_LOG=http://x": true, "CHIOLOG_LISTN=secret": false,
+	} {
+		err := CheckUnknown(flags, []string{variable})
+		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", variable, err)
 		}
 	}
-	for _, uri := range []string{"seed:/var/lib/chio/kernel.seed", "kernel.seed", "pkcs11:token=x", "cafe"} {
-		if err := CheckKeyURI(uri); err != nil {
-			t.Errorf("CheckKeyURI(%q): %v", uri, err)
+}
+
+func TestCheckNotKey(t *testing.T) {
+	seed := strings.Repeat("0a", 32)
+	for _, bare := range []string{seed, "0x" + seed, "seed:" + seed, " " + strings.ToUpper(seed) + "\n", seed + seed} {
+		if err := CheckNotKey(bare); !errors.Is(err, ErrBareKey) || strings.Contains(err.Error(), seed[:8]) {
+			t.Errorf("a bare key: %v", err)
+		}
+	}
+	for _, uri := range []string{"seed:/var/lib/chio/kernel.seed", "kernel.seed", "pkcs11:token=x", "cafe", "http://x"} {
+		if err := CheckNotKey(uri); err != nil {
+			t.Errorf("CheckNotKey(%q): %v", uri, err)
 		}
 	}
 }
