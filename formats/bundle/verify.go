@@ -305,22 +305,32 @@ func (v *verification) signers() *Failure {
 	return nil
 }
 
+// entry returns the canonical bytes of the receipt, from the bundle or beside
+// it.
+func (v *verification) entry() ([]byte, *Failure) {
+	inside := []byte(v.extra.Receipt)
+	if v.Receipt == nil {
+		if inside == nil {
+			return nil, &Failure{ClassNoReceipt, "V-7", errors.New("the bundle has no receipt and none was given beside it")}
+		}
+		return inside, nil
+	}
+	given, err := jcs.Canonical(v.Receipt)
+	if err != nil {
+		return nil, &Failure{ClassReceipt, "V-7", fmt.Errorf("the receipt given beside the bundle: %w", err)}
+	}
+	if inside != nil && !bytes.Equal(given, inside) {
+		return nil, &Failure{ClassReceipt, "V-7", errors.New("the receipt given beside the bundle is not the one in it")}
+	}
+	return given, nil
+}
+
 // receipt is V-7.
 func (v *verification) receipt() *Failure {
-	entry := []byte(v.extra.Receipt)
-	if entry == nil && v.Receipt == nil {
-		return &Failure{ClassNoReceipt, "V-7", errors.New("the bundle has no receipt and none was given beside it")}
-	}
 	fail := func(class Class, err error) *Failure { return &Failure{class, "V-7", err} }
-	if v.Receipt != nil {
-		given, err := jcs.Canonical(v.Receipt)
-		if err != nil {
-			return fail(ClassReceipt, fmt.Errorf("the receipt given beside the bundle: %w", err))
-		}
-		if v.extra.Receipt != nil && !bytes.Equal(given, v.extra.Receipt) {
-			return fail(ClassReceipt, errors.New("the receipt given beside the bundle is not the one in it"))
-		}
-		entry = given
+	entry, failure := v.entry()
+	if failure != nil {
+		return failure
 	}
 	if err := checkpoint.VerifyInclusion(checkpoint.LeafHash(entry), v.proof.Index, v.head.Size, v.proof.Path, v.head.Root); err != nil {
 		return fail(ClassInclusion, fmt.Errorf("receipt at index %d: %w", v.proof.Index, err))
