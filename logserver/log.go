@@ -300,7 +300,7 @@ type Ticket struct {
 
 // Queue queues a receipt that Check returned, if its signer may write.
 func (l *Log) Queue(ctx context.Context, r *receipt.Receipt) (*Ticket, error) {
-	t := &Ticket{log: l, receipt: r, queued: l.cfg.Now()}
+	t := &Ticket{log: l, receipt: r, queued: time.Now()}
 	l.ranges.RLock()
 	denied := l.own.mayWrite(r.Key)
 	var err error
@@ -343,7 +343,7 @@ func (t *Ticket) Wait(ctx context.Context) (*Appended, error) {
 		return duplicate(t.receipt, index, stored)
 	}
 	t.log.metrics.appended.Inc()
-	t.log.metrics.sequenceSeconds.Observe(t.log.cfg.Now().Sub(t.queued).Seconds())
+	t.log.metrics.sequenceSeconds.Observe(time.Since(t.queued).Seconds())
 	return &Appended{Receipt: t.receipt, Index: index}, nil
 }
 

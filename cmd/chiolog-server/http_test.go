@@ -171,7 +171,7 @@ func TestSubmitStream(t *testing.T) {
 	}
 
 	tooLong := append(append([]byte{}, lines[0]...), '\n')
-	tooLong = append(tooLong, bytes.Repeat([]byte("x"), api.MaxReceipt+1)...)
+	tooLong = append(tooLong, bytes.Repeat([]byte("x"), api.MaxReceipt+2)...)
 	a = request(t, http.MethodPost, url, api.TypeNDJSON, append(append(tooLong, '\n'), lines[1]...))
 	if !bytes.Contains(a.body, []byte(api.CodeTooLarge)) || bytes.Count(a.body, []byte("\n")) != 2 {
 		t.Errorf("a line over the limit: %s", a.body)

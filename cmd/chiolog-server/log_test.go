@@ -66,6 +66,7 @@ func (b *backend) contradictions(t *testing.T) {
 type site struct {
 	home    string
 	key     *backend
+	mu      sync.Mutex // guards now
 	now     time.Time
 	change  func(*logserver.Config) // of the next start
 	writers []string
@@ -84,6 +85,8 @@ type running struct {
 
 // step moves the site's clock; every reading is one second after the last.
 func (s *site) step() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.now = s.now.Add(time.Second)
 	return s.now
 }
