@@ -51,9 +51,8 @@ type testLog struct {
 	byID     map[string]uint64
 	requests []string // method, path and query of each
 
-	bundles     map[string][]byte // by receipt id
-	checkpoints []api.Checkpoint
-	published   atomic.Uint64 // size
+	bundles   map[string][]byte // by receipt id
+	published atomic.Uint64     // size
 }
 
 func newTestLog(t testing.TB) *testLog {

@@ -64,11 +64,15 @@ func (s *server) reject(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func readError(err error, limit int64) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("body is larger than %d bytes", limit), Hint: "split it over several requests"}
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return tooLarge(limit)
 	}
 	return badRequest("the body could not be read to its end", "send it again: receipts that are in already are answered as duplicates")
+}
+
+func tooLarge(limit int64) error {
+	return &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("body is larger than %d bytes", limit), Hint: "split it over several requests"}
 }
 
 func (s *server) answer(ctx context.Context, a *Appended, wait bool) (*api.Submitted, error) {
@@ -101,11 +105,14 @@ const window = 2048
 // on all cores, queued in order, and answered as they become durable, while
 // more of the body is still coming in.
 func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool) {
+	if r.ContentLength > api.MaxBatchBytes {
+		s.reject(w, r, tooLarge(api.MaxBatchBytes))
+		return
+	}
 	// Answers are sent before the body has been read to its end.
 	http.NewResponseController(w).EnableFullDuplex() // HTTP/2 always is
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	body := http.MaxBytesReader(w, r.Body, api.MaxBatchBytes)
 	read := make(chan *line)
 	inOrder := make(chan *line, window)
 	queued := make(chan *line, window)
@@ -115,7 +122,7 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	wg.Go(func() {
 		defer close(read)
 		defer close(inOrder)
-		s.readLines(ctx, body, read, inOrder)
+		s.readLines(ctx, r.Body, read, inOrder)
 	})
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -149,15 +156,18 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	for range appended { // lets the goroutines above end
 	}
 	wg.Wait()
-	// A full-duplex handler must not leave a part of the body behind: the
-	// server would take it for the next request.
-	io.Copy(io.Discard, body)
+	// A full-duplex handler must not leave a part of the body behind, or the
+	// server takes it for the next request. Who goes on sending is cut off.
+	if _, err := io.CopyN(io.Discard, r.Body, api.MaxBatchBytes); !errors.Is(err, io.EOF) {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // readLines splits the body into lines, up to the limits. Empty lines are
 // skipped. A body that breaks a limit ends in a line that is only an error.
 func (s *server) readLines(ctx context.Context, body io.Reader, read, inOrder chan<- *line) {
-	scanner := bufio.NewScanner(body)
+	limited := &io.LimitedReader{R: body, N: api.MaxBatchBytes + 1}
+	scanner := bufio.NewScanner(limited)
 	scanner.Buffer(make([]byte, 64<<10), api.MaxReceipt+len("\r\n"))
 	send := func(l *line) bool {
 		select {
@@ -186,7 +196,11 @@ func (s *server) readLines(ctx context.Context, body io.Reader, read, inOrder ch
 			return
 		}
 	}
-	if err := scanner.Err(); err != nil {
+	err := scanner.Err()
+	if limited.N == 0 && err == nil {
+		err = &http.MaxBytesError{Limit: api.MaxBatchBytes}
+	}
+	if err != nil {
 		l := &line{checked: make(chan struct{}), err: readError(err, api.MaxBatchBytes)}
 		if errors.Is(err, bufio.ErrTooLong) {
 			l.err = &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("a line is longer than %d bytes", api.MaxReceipt), Hint: "the lines after it were not read, send them again without it"}

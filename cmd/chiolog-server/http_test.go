@@ -33,7 +33,12 @@ type answer struct {
 
 func request(t *testing.T, method, url, contentType string, body []byte) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
+	return send(t, method, url, contentType, bytes.NewReader(body))
+}
+
+func send(t *testing.T, method, url, contentType string, body io.Reader) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +181,10 @@ func TestSubmitStream(t *testing.T) {
 	if !bytes.Contains(a.body, []byte(api.CodeTooLarge)) || bytes.Count(a.body, []byte("\n")) != 2 {
 		t.Errorf("a line over the limit: %s", a.body)
 	}
-	a = request(t, http.MethodPost, url, api.TypeNDJSON, append(append([]byte{}, lines[0]...), bytes.Repeat([]byte("\n"), api.MaxBatchBytes)...))
+	large := append(append([]byte{}, lines[0]...), bytes.Repeat([]byte("\n"), api.MaxBatchBytes)...)
+	request(t, http.MethodPost, url, api.TypeNDJSON, large).wantError(t, "a length over the byte limit", 413, api.CodeTooLarge)
+	// Without a length the limit shows only on the way.
+	a = send(t, http.MethodPost, url, api.TypeNDJSON, io.MultiReader(bytes.NewReader(large)))
 	if !bytes.Contains(a.body, []byte(api.CodeTooLarge)) || bytes.Count(a.body, []byte("\n")) != 2 {
 		t.Errorf("a request over the byte limit: %s", a.body)
 	}

@@ -27,6 +27,7 @@ type sample struct {
 	data   []byte
 	policy *policy.Policy
 	claims string
+	parts  *parts // not to be changed
 }
 
 // newSamples returns good bundles of several receipts, sizes and logs. Every
@@ -38,7 +39,7 @@ func newSamples(t testing.TB) []sample {
 		if r.Verdict != bundle.Verified {
 			t.Fatalf("%s: %v", name, r.Failure)
 		}
-		samples = append(samples, sample{name, data, p, claims(r)})
+		samples = append(samples, sample{name, data, p, claims(r), partsOf(t, data)})
 	}
 	f := newFixture(t)
 	unknown := addLine(unknownLine("nobody.example", 64))
@@ -95,7 +96,7 @@ func onFile(do func(m *mutator, data []byte) []byte) func(*mutator, sample) ([]b
 // onExtra changes the bytes of the extra under its base64.
 func onExtra(do func(m *mutator, extra []byte) []byte) func(*mutator, sample) ([]byte, *policy.Policy) {
 	return onFile(func(m *mutator, data []byte) []byte {
-		p := m.proof(data)
+		p := proofOf(m.t, data)
 		p.Extra = do(m, p.Extra)
 		return p.Bytes()
 	})
@@ -104,8 +105,8 @@ func onExtra(do func(m *mutator, extra []byte) []byte) func(*mutator, sample) ([
 // onParts changes what a bundle is made of; other has the parts of another one.
 func onParts(do func(m *mutator, p, other *parts)) func(*mutator, sample) ([]byte, *policy.Policy) {
 	return func(m *mutator, s sample) ([]byte, *policy.Policy) {
-		p, other := m.parts(s.data), m.parts(m.other(s).data)
-		do(m, p, other)
+		p := partsOf(m.t, s.data)
+		do(m, p, m.other(s).parts)
 		return p.Bytes(), s.policy
 	}
 }
@@ -118,23 +119,23 @@ func (m *mutator) other(s sample) sample {
 	}
 }
 
-func (m *mutator) proof(data []byte) *bundle.Proof {
+func proofOf(t testing.TB, data []byte) *bundle.Proof {
 	p, err := bundle.ParseProof(data)
 	if err != nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return p
 }
 
-func (m *mutator) parts(data []byte) *parts {
-	proof := m.proof(data)
+func partsOf(t testing.TB, data []byte) *parts {
+	proof := proofOf(t, data)
 	extra, err := bundle.ParseExtra(proof.Extra)
 	if err != nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	note, err := checkpoint.ParseNote(proof.Checkpoint)
 	if err != nil {
-		m.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return &parts{Index: proof.Index, Path: proof.Path, Note: note, Extra: extra}
 }
@@ -207,8 +208,8 @@ func (m *mutator) path(path [][32]byte) [][32]byte {
 	}
 }
 
-// all mutations; those that take a part of another bundle may by chance take
-// the same one.
+// allMutations are made in turn. Those that take a part of another bundle may
+// by chance take the same one.
 var allMutations = []mutation{
 	{"byte flipped", true, onFile((*mutator).flip)},
 	{"bytes dropped or inserted", true, onFile((*mutator).edit)},
@@ -418,7 +419,7 @@ func (m *mutator) equivalent(a, b []byte, p *policy.Policy) bool {
 }
 
 func (m *mutator) judged(data []byte, pol *policy.Policy) []byte {
-	p := m.parts(data)
+	p := partsOf(m.t, data)
 	pinned := func(sig checkpoint.Signature) bool {
 		for _, l := range pol.Logs {
 			if l.Key.Name() == sig.Name && l.Key.KeyID() == sig.KeyID {

@@ -201,14 +201,6 @@ func (p *publisher) writeSome(mode fs.FileMode, files []newFile) error {
 			p.buf = data
 		}
 	}
-	// Each sync alone would wait for a commit of the file system's journal. After
-	// the data of all is written the first one's commit serves for all.
-	for _, f := range written {
-		startWriteback(f)
-	}
-	for _, f := range written {
-		awaitWriteback(f)
-	}
 	for _, f := range written {
 		if err := syncFile(f); err != nil {
 			return err

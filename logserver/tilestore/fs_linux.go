@@ -55,23 +55,3 @@ func fdatasync(f *os.File) error {
 	})
 	return errors.Join(err, syncErr)
 }
-
-// startWriteback makes the kernel begin to write what it has of a file. It and
-// awaitWriteback only make a later sync cheap: that reports any error.
-func startWriteback(f *os.File) { syncFileRange(f, syncRangeWrite) }
-
-// awaitWriteback waits until what startWriteback began is done.
-func awaitWriteback(f *os.File) { syncFileRange(f, syncRangeBefore|syncRangeWrite|syncRangeAfter) }
-
-// The flags of sync_file_range(2).
-const (
-	syncRangeBefore = 1
-	syncRangeWrite  = 2
-	syncRangeAfter  = 4
-)
-
-func syncFileRange(f *os.File, flags int) {
-	if conn, err := f.SyscallConn(); err == nil {
-		conn.Control(func(fd uintptr) { syscall.SyncFileRange(int(fd), 0, 0, flags) })
-	}
-}

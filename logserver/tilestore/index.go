@@ -45,8 +45,6 @@ func newRecentIndex(first uint64) *recentIndex {
 	return &recentIndex{first: first, byID: make(map[hash]uint32), byLeaf: make(map[hash]uint32)}
 }
 
-func (r *recentIndex) end() uint64 { return r.first + uint64(len(r.ids)) }
-
 func (r *recentIndex) add(id, leaf hash) {
 	offset := uint32(len(r.ids))
 	r.ids, r.leaves = append(r.ids, id), append(r.leaves, leaf)

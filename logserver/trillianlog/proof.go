@@ -62,7 +62,7 @@ func proofHashes(proof *trillian.Proof, signed *trillian.SignedLogRoot, size uin
 		return nil, fmt.Errorf("reading log root: %w", err)
 	}
 	if proof == nil || root.TreeSize < size {
-		return nil, fmt.Errorf("Trillian's root has size %d: %w", root.TreeSize, ErrBeyondTree)
+		return nil, fmt.Errorf("root of size %d: %w", root.TreeSize, ErrBeyondTree)
 	}
 	hashes := make([][32]byte, len(proof.Hashes))
 	for i, h := range proof.Hashes {
