@@ -45,6 +45,10 @@ type Tree interface {
 	InclusionProof(ctx context.Context, index, size uint64) ([][32]byte, error)
 	ConsistencyProof(ctx context.Context, from, to uint64) ([][32]byte, error)
 
+	// Passes returns how many passes there were since the start, and how long
+	// they took altogether.
+	Passes() (count uint64, took time.Duration)
+
 	// Err returns why the tree takes no more entries, nil while it does.
 	Err() error
 }
@@ -108,6 +112,10 @@ type Log struct {
 	// a leaf of its own: so nothing is queued across the close of a range.
 	ranges sync.RWMutex
 	own    own
+
+	// unpublished is when the oldest leaf was queued that no intent covers yet,
+	// in Unix nanoseconds; 0 if there is none.
+	unpublished atomic.Int64
 
 	pass   sync.Mutex // serialises publication and the log's own leaves
 	record record
@@ -342,6 +350,7 @@ func (t *Ticket) Wait(ctx context.Context) (*Appended, error) {
 	if stored != nil {
 		return duplicate(t.receipt, index, stored)
 	}
+	t.log.unpublished.CompareAndSwap(0, t.queued.UnixNano())
 	t.log.metrics.appended.Inc()
 	t.log.metrics.sequenceSeconds.Observe(time.Since(t.queued).Seconds())
 	return &Appended{Receipt: t.receipt, Index: index}, nil

@@ -14,6 +14,7 @@ type metrics struct {
 	rejected        *prometheus.CounterVec // by error code
 	sequenceSeconds prometheus.Histogram
 	publishSeconds  prometheus.Histogram
+	mergeDelay      prometheus.Histogram
 }
 
 func newMetrics(l *Log) *metrics {
@@ -30,6 +31,20 @@ func newMetrics(l *Log) *metrics {
 			Name: "chiolog_publish_seconds", Help: "Time of one publication, from the tree's root to the public checkpoint.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
 	}
+	m.mergeDelay = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "chiolog_merge_delay_seconds", Help: "Age of the oldest receipt of a checkpoint, from queueing it to publication.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)})
+	counter := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+	}
+	counter("chiolog_passes_total", "Passes that integrated leaves since the start.", func() float64 {
+		count, _ := l.cfg.Tree.Passes()
+		return float64(count)
+	})
+	counter("chiolog_pass_seconds_total", "Time spent in passes since the start.", func() float64 {
+		_, took := l.cfg.Tree.Passes()
+		return took.Seconds()
+	})
 	gauge := func(name, help string, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
@@ -43,7 +58,7 @@ func newMetrics(l *Log) *metrics {
 		}
 		return 0
 	})
-	gauge("chiolog_merge_delay_leaves", "Leaves in the tree that no published checkpoint covers.", func() float64 {
+	gauge("chiolog_unpublished_leaves", "Leaves in the tree that no published checkpoint covers.", func() float64 {
 		size, _ := l.cfg.Tree.Head()
 		if v := l.view.Load(); v != nil {
 			return float64(size) - float64(v.size)
@@ -56,7 +71,7 @@ func newMetrics(l *Log) *metrics {
 		}
 		return 0
 	})
-	m.registry.MustRegister(m.appended, m.rejected, m.sequenceSeconds, m.publishSeconds)
+	m.registry.MustRegister(m.appended, m.rejected, m.sequenceSeconds, m.publishSeconds, m.mergeDelay)
 	return m
 }
 

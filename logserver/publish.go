@@ -26,6 +26,7 @@ func (l *Log) Publish(ctx context.Context) error {
 // publish is Publish under the pass's lock.
 func (l *Log) publish(ctx context.Context) error {
 	started := time.Now()
+	oldest := l.unpublished.Swap(0)
 
 	// 1. Read the root, after the log's own leaves are in.
 	if l.record.Intent == nil {
@@ -59,6 +60,9 @@ func (l *Log) publish(ctx context.Context) error {
 	// 7. Note and statement become visible together.
 	if err := l.show(in); err != nil {
 		return err
+	}
+	if oldest != 0 {
+		l.metrics.mergeDelay.Observe(time.Since(time.Unix(0, oldest)).Seconds())
 	}
 	l.metrics.publishSeconds.Observe(time.Since(started).Seconds())
 	l.log.Info("published", "size", in.Size, "checkpoint_seq", in.Body.CheckpointSeq, "elapsed", time.Since(started))

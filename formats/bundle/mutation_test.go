@@ -18,9 +18,6 @@ import (
 	"github.com/chiolog/chiolog/internal/tlogtest"
 )
 
-// mutations is how many changed bundles TestMutations judges.
-const mutations = 10000
-
 // A sample is a bundle that is verified under its policy.
 type sample struct {
 	name   string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chiolog/chiolog/logserver/tilestore"
 	"github.com/google/trillian"
@@ -185,6 +186,7 @@ func (l *Log) sequence(ctx context.Context) {
 // pass integrates up to limit leaves of those that wait, tells their waiters,
 // and returns how many there were. An error fails the log. The caller holds passMu.
 func (l *Log) pass(ctx context.Context, limit int) (int, error) {
+	started := time.Now()
 	rec := &recorder{LogStorage: l.store}
 	// No root is ever made for no leaves: the interval after which that would
 	// happen is 0, which stands for never.
@@ -198,6 +200,8 @@ func (l *Log) pass(ctx context.Context, limit int) (int, error) {
 		l.fail(err)
 		return 0, err
 	}
+	l.passes.Add(1)
+	l.passTime.Add(int64(time.Since(started)))
 	l.resolve(rec.leaves)
 	return n, nil
 }

@@ -58,6 +58,9 @@ type Log struct {
 
 	passMu sync.Mutex // one pass, or one Exclusive, at a time
 
+	passes   atomic.Uint64
+	passTime atomic.Int64 // as time.Duration, over all passes
+
 	mu      sync.Mutex
 	waiters map[[32]byte]*waiter
 	err     error // of the pass that failed; no other follows
@@ -169,6 +172,12 @@ func (l *Log) Dir() string { return l.store.Dir() }
 func (l *Log) Head() (size uint64, root [32]byte) {
 	h := l.head.Load()
 	return h.size, h.root
+}
+
+// Passes returns how many passes there were since the log was opened, and how
+// long they took altogether.
+func (l *Log) Passes() (count uint64, took time.Duration) {
+	return l.passes.Load(), time.Duration(l.passTime.Load())
 }
 
 // Materialise makes the files of a tree of the given size, which the log has
