@@ -122,7 +122,9 @@ type Log struct {
 	stored []byte // the record as it lies in State
 
 	view   atomic.Pointer[view]
+	first  chan struct{} // closed when the first view is there
 	halted atomic.Pointer[haltError]
+	stop   chan struct{} // closed when halted is set
 }
 
 // A haltError says why a log signs nothing more. It goes on to append.
@@ -159,7 +161,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{cfg: cfg, log: cfg.Logger.With("origin", cfg.Origin)}
+	l := &Log{cfg: cfg, log: cfg.Logger.With("origin", cfg.Origin), first: make(chan struct{}), stop: make(chan struct{})}
 	l.metrics = newMetrics(l)
 	if err := l.loadRecord(); err != nil {
 		return nil, err
@@ -208,7 +210,9 @@ func (l *Log) start(ctx context.Context) error {
 
 // halt stops signing until the process is started again.
 func (l *Log) halt(err error) {
-	l.halted.Store(&haltError{err})
+	if l.halted.CompareAndSwap(nil, &haltError{err}) {
+		close(l.stop)
+	}
 	l.log.Error("the log signs nothing more", "err", err)
 }
 

@@ -50,6 +50,8 @@ func (l *Log) showPublished() {
 	v.context = l.contextOf(v)
 	if old := l.view.Swap(v); old != nil {
 		close(old.superseded)
+	} else {
+		close(l.first)
 	}
 }
 
@@ -121,17 +123,19 @@ func (l *Log) published() (*view, error) {
 // its size.
 func (l *Log) AwaitPublished(ctx context.Context, index uint64) (size uint64, err error) {
 	for {
-		v := l.view.Load()
-		if v != nil && index < v.size {
-			return v.size, nil
-		}
-		if h := l.halted.Load(); h != nil || v == nil {
-			return 0, fmt.Errorf("waiting for leaf %d: %w", index, ErrNotPublished)
+		next := l.first
+		if v := l.view.Load(); v != nil {
+			if index < v.size {
+				return v.size, nil
+			}
+			next = v.superseded
 		}
 		select {
+		case <-next:
 		case <-ctx.Done():
 			return 0, fmt.Errorf("waiting for leaf %d: %w", index, ErrNotPublished)
-		case <-v.superseded:
+		case <-l.stop:
+			return 0, fmt.Errorf("waiting for leaf %d: %w", index, ErrNotPublished)
 		}
 	}
 }
@@ -284,7 +288,7 @@ func (l *Log) Inclusion(ctx context.Context, index, size uint64) (path [][32]byt
 		return nil, 0, leafHash, &SizeError{Asked: size, Published: v.size}
 	}
 	if index >= size {
-		if index < v.size {
+		if sequenced, _ := l.cfg.Tree.Head(); index < v.size || index >= sequenced {
 			return nil, 0, leafHash, fmt.Errorf("leaf %d under size %d: %w", index, size, ErrNotFound)
 		}
 		return nil, 0, leafHash, fmt.Errorf("leaf %d: %w", index, ErrNotPublished)

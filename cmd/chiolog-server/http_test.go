@@ -194,6 +194,31 @@ func TestSubmitStream(t *testing.T) {
 	}
 }
 
+// TestWaitForTheFirstCheckpoint asks for a published place in a log that has
+// published nothing yet.
+func TestWaitForTheFirstCheckpoint(t *testing.T) {
+	r := newSite(t).mustOpen(t)
+	url := r.serve(t).URL
+	answered := make(chan answer)
+	go func() {
+		answered <- request(t, http.MethodPost, url+api.PathReceipts+"?wait=published", api.TypeJSON, r.site.key.writer.receipt(t, 1))
+	}()
+	for {
+		r.publish(t)
+		select {
+		case a := <-answered:
+			var submitted api.Submitted
+			a.decode(t, &submitted)
+			if submitted.Size <= submitted.Index {
+				t.Errorf("published size %d for index %d", submitted.Size, submitted.Index)
+			}
+			return
+		default:
+			runtimeYield(t.Context())
+		}
+	}
+}
+
 func TestReading(t *testing.T) {
 	s := newSite(t)
 	writer := newTestWriter(1)
@@ -269,6 +294,7 @@ func TestReading(t *testing.T) {
 		{api.PathInclusion + "?leaf_hash=" + unknown, 404, api.CodeNotFound},
 		{fmt.Sprintf("%s?index=%d", api.PathInclusion, pending.Index), 503, api.CodeNotPublished},
 		{api.PathInclusion + "?index=3&size=2", 404, api.CodeNotFound},
+		{api.PathInclusion + "?index=4611686018427387904", 404, api.CodeNotFound},
 		{api.PathInclusion + "?index=0&size=1000", 404, api.CodeSize},
 		{api.PathConsistency + "?from=0&to=1", 400, api.CodeBadRequest},
 		{api.PathConsistency + "?from=2&to=1", 400, api.CodeBadRequest},
