@@ -30,7 +30,7 @@ func publicError(err error) *api.Error {
 	case errors.As(err, &broken):
 		return receiptError(broken)
 	case errors.As(err, &denied):
-		return &api.Error{Code: api.CodeForbidden, Message: err.Error(), Hint: "register the key as a writer of this log, or sign with the log's kernel key"}
+		return deniedError(denied)
 	case errors.As(err, &size):
 		return &api.Error{Code: api.CodeSize, Message: err.Error(), Size: &size.Published, Hint: "ask for the published size or a smaller one"}
 	case errors.Is(err, ErrLegacy):
@@ -51,6 +51,15 @@ func publicError(err error) *api.Error {
 	return &api.Error{Code: api.CodeInternal, Message: "internal error", Hint: "the server's log has the reason"}
 }
 
+func deniedError(e *NotWriterError) *api.Error {
+	public := &api.Error{Code: api.CodeForbidden, Message: e.Error(), Hint: "register the key as a writer of this log, or sign with the log's kernel key"}
+	if e.Range != nil {
+		public.Close = &e.Range.To
+		public.Hint = "its range is closed for good; sign with a new key that is registered as a writer"
+	}
+	return public
+}
+
 func receiptError(e *receipt.Error) *api.Error {
 	code := api.CodeInvalidReceipt
 	hint := ""
@@ -65,12 +74,23 @@ func receiptError(e *receipt.Error) *api.Error {
 	return &api.Error{Code: code, Message: e.Error(), Hint: hint, Rule: string(e.Rule)}
 }
 
-// respondError answers with err, and logs it if the caller is told nothing.
-func (s *server) respondError(w http.ResponseWriter, r *http.Request, err error) {
+// public is publicError, and logs what the caller is not told. While the tree
+// takes no more entries that is said: another server may do better.
+func (s *server) public(err error) *api.Error {
 	public := publicError(err)
-	if public.Code == api.CodeInternal {
-		s.log.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	if public.Code != api.CodeInternal {
+		return public
 	}
+	s.log.log.Error("request failed", "err", err)
+	if s.log.cfg.Tree.Err() != nil {
+		return &api.Error{Code: api.CodeUnavailable, Message: "the log takes no more entries until its operator has looked after it", RetryAfter: 30 * time.Second}
+	}
+	return public
+}
+
+// respondError answers with err.
+func (s *server) respondError(w http.ResponseWriter, err error) {
+	public := s.public(err)
 	if public.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(public.RetryAfter/time.Second)))
 	}

@@ -34,7 +34,7 @@ func (l *Log) Handler(files fs.FS) http.Handler {
 	get := func(path string, h func(http.ResponseWriter, *http.Request) error) {
 		r.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
 			if err := h(w, req); err != nil {
-				s.respondError(w, req, err)
+				s.respondError(w, err)
 			}
 		}).Methods(http.MethodGet, http.MethodHead)
 	}
@@ -53,11 +53,11 @@ func (l *Log) Handler(files fs.FS) http.Handler {
 	})
 	get(api.PathReady, s.ready)
 	r.Handle(api.PathMetrics, l.metrics.handler()).Methods(http.MethodGet)
-	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		s.respondError(w, req, &api.Error{Code: api.CodeNotFound, Message: "no such path"})
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.respondError(w, &api.Error{Code: api.CodeNotFound, Message: "no such path"})
 	})
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		respond(w, http.StatusMethodNotAllowed, &api.Error{Code: api.CodeBadRequest, Message: "method " + req.Method + " is not allowed here"})
+		s.respondError(w, &api.Error{Code: api.CodeMethod, Message: "method " + req.Method + " is not allowed here"})
 	})
 	return r
 }

@@ -11,11 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/chiolog/chiolog/formats/chio"
 	"github.com/chiolog/chiolog/formats/receipt"
 	"github.com/chiolog/chiolog/formats/timeline"
 	"github.com/chiolog/chiolog/signer"
@@ -80,7 +80,7 @@ type Config struct {
 
 	// Genesis returns the metadata of the first event. It is called only when
 	// the log is empty.
-	Genesis func() (timeline.Metadata, error)
+	Genesis func(issuedAt uint64) (timeline.Metadata, error)
 	// Writers are the key texts of the writers that flags, environment and
 	// config file name; nil if they name none, and then the recorded set stands.
 	Writers []string
@@ -176,9 +176,14 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 func (l *Log) start(ctx context.Context) error {
 	l.pass.Lock()
 	defer l.pass.Unlock()
-	rolledBack, err := l.checkGuard(ctx)
+	guard, err := l.checkGuard()
 	if err != nil {
 		return err
+	}
+	if guard == guardNew {
+		if err := l.cfg.Signer.Begin(ctx); err != nil {
+			return err
+		}
 	}
 	if err := l.loadOwn(ctx); err != nil {
 		return err
@@ -188,11 +193,16 @@ func (l *Log) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if active, ok := l.own.timeline.Active(math.MaxUint64 - 1); !ok || !active.Equal(l.cfg.Signer.PublicKey()) {
+	if active := l.ActiveKey(); !active.Equal(l.cfg.Signer.PublicKey()) {
 		err := fmt.Errorf("%w: the key given is %s, the timeline names %s; start with the key it names, or recover the log with its recovery keys",
 			ErrUnknownKey, l.cfg.Signer.PublicKey().Text(), active.Text())
 		l.halt(err)
 		return nil
+	}
+	if guard == guardAssumed {
+		if err := l.restoreGuard(ctx); err != nil {
+			return fmt.Errorf("making a new guard: %w", err)
+		}
 	}
 	// What was begun is completed before the log says anything new of itself.
 	if l.record.Intent != nil {
@@ -200,7 +210,7 @@ func (l *Log) start(ctx context.Context) error {
 			return fmt.Errorf("completing checkpoint %d: %w", l.record.Intent.Body.CheckpointSeq, err)
 		}
 	}
-	if rolledBack {
+	if l.record.Assumed {
 		if err := l.appendRollback(ctx); err != nil {
 			return err
 		}
@@ -228,6 +238,15 @@ func (l *Log) Ready() error {
 		return errors.New("no checkpoint is published yet")
 	}
 	return nil
+}
+
+// ActiveKey returns the key that signs the log's next checkpoint by its own
+// timeline, whatever key the process holds.
+func (l *Log) ActiveKey() chio.Key {
+	l.ranges.RLock()
+	defer l.ranges.RUnlock()
+	key, _ := l.own.timeline.Active(timeline.MaxNumber)
+	return key
 }
 
 // Origin returns the origin of the log.

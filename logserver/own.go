@@ -11,7 +11,6 @@ import (
 	"github.com/chiolog/chiolog/formats/chio"
 	"github.com/chiolog/chiolog/formats/receipt"
 	"github.com/chiolog/chiolog/formats/timeline"
-	"github.com/chiolog/chiolog/internal/jcs"
 )
 
 // own is the state that a log's own leaves add up to. Writers and status are
@@ -48,6 +47,11 @@ func (o *own) mayWrite(key chio.Key) error {
 
 // apply takes in the log-authored leaf at index.
 func (o *own) apply(index uint64, e *timeline.LogEntry) error {
+	if e.KeyEvent == nil {
+		if active, ok := o.timeline.Active(index + 1); !ok || !active.Equal(e.Key) {
+			return fmt.Errorf("%s is signed by %s, not by the key active at position %d", e.Event, e.Key.Text(), index+1)
+		}
+	}
 	switch {
 	case e.KeyEvent != nil:
 		if err := o.timeline.Apply(index, e); err != nil {
@@ -69,7 +73,16 @@ func (o *own) apply(index uint64, e *timeline.LogEntry) error {
 		if err != nil {
 			return err
 		}
+		if o.status != nil {
+			if err := o.status.CheckSuccessor(status); err != nil {
+				return err
+			}
+		}
 		o.status, o.statusIndex, o.changed = status, index, false
+	default:
+		if err := timeline.CheckPayload(e, o.timeline.Origin()); err != nil {
+			return err
+		}
 	}
 	o.issuedAt = max(o.issuedAt, e.IssuedAt)
 	return nil
@@ -169,7 +182,7 @@ func (l *Log) appendGenesis(ctx context.Context) error {
 		if position != 1 {
 			return timeline.Metadata{}, fmt.Errorf("the log has %d leaves and no genesis among them", position-1)
 		}
-		return l.cfg.Genesis()
+		return l.cfg.Genesis(l.now())
 	})
 }
 
@@ -199,29 +212,21 @@ func (l *Log) appendStatus(ctx context.Context) error {
 	})
 }
 
-// rollbackSchema is the schema of rollback.accepted.
-const rollbackSchema = "chiolog.rollback-accepted.v1"
-
-// A rollback records an operator's word that the store is current where the
-// guard could not tell.
-type rollback struct {
-	CheckpointSeq uint64    `json:"checkpoint_seq"`
-	IssuedAt      uint64    `json:"issued_at"`
-	Origin        string    `json:"origin"`
-	Root          chio.Hash `json:"root"` // of Size
-	Schema        string    `json:"schema"`
-	Size          uint64    `json:"size"` // that signing goes on from
-}
-
+// appendRollback records the operator's word, and that it is recorded.
 func (l *Log) appendRollback(ctx context.Context) error {
-	return l.appendOwn(ctx, func(uint64) (timeline.Metadata, error) {
-		doc := rollback{IssuedAt: l.ownTime(), Origin: l.cfg.Origin, Schema: rollbackSchema, Root: emptyRoot()}
+	err := l.appendOwn(ctx, func(uint64) (timeline.Metadata, error) {
+		doc := &timeline.RollbackAccepted{IssuedAt: l.ownTime(), Origin: l.cfg.Origin, Schema: timeline.RollbackSchema, Root: emptyRoot()}
 		if p := l.record.Published; p != nil {
 			doc.CheckpointSeq, doc.Size, doc.Root = p.Statement.Body.CheckpointSeq, p.Size, p.Root
 		}
-		payload, err := jcs.Marshal(doc)
-		return timeline.Metadata{Event: timeline.EventRollback, Payload: payload}, err
+		return doc.Metadata()
 	})
+	if err != nil {
+		return err
+	}
+	next := l.record
+	next.Assumed = false
+	return l.swapRecord(next)
 }
 
 // setWriters makes the set of writers the configured one if the configuration
@@ -230,10 +235,10 @@ func (l *Log) setWriters(ctx context.Context) error {
 	if l.cfg.Writers == nil {
 		return nil
 	}
-	want := slices.Clone(l.cfg.Writers)
+	want := append([]string{}, l.cfg.Writers...)
 	slices.Sort(want)
 	want = slices.Compact(want)
-	if l.record.Writers != nil && slices.Equal(want, l.record.Writers) {
+	if l.record.Writers != nil && slices.Equal(want, *l.record.Writers) {
 		return nil
 	}
 	current := l.own.writers.Current()
@@ -251,7 +256,7 @@ func (l *Log) setWriters(ctx context.Context) error {
 		}
 	}
 	// All of it or nothing: a bad key must not leave half a change behind.
-	if _, _, err := l.own.writers.Change(l.own.timeline, math.MaxUint32, 0, added, removed); err != nil {
+	if _, _, err := l.own.writers.Change(l.own.timeline, timeline.MaxNumber-1, 0, added, removed); err != nil {
 		return fmt.Errorf("changing the writers: %w", err)
 	}
 	// Small changes keep each event within what a key service signs.
@@ -272,6 +277,6 @@ func (l *Log) setWriters(ctx context.Context) error {
 		}
 	}
 	next := l.record
-	next.Writers = want
+	next.Writers = &want
 	return l.swapRecord(next)
 }

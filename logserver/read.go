@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/chiolog/chiolog/formats/bundle"
@@ -240,7 +241,7 @@ func (l *Log) StatusFile(ctx context.Context, from []uint64, writers, revocation
 			return nil, &SizeError{Asked: m, Published: v.size}
 		}
 		// Equal sizes compare roots, and nothing is proved from the empty tree.
-		if m == 0 || m == v.size {
+		if m == 0 || m == v.size || slices.ContainsFunc(extra.Consistency, func(c bundle.Consistency) bool { return c.Size == m }) {
 			continue
 		}
 		path, err := l.cfg.Tree.ConsistencyProof(ctx, m, v.size)

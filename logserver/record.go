@@ -17,12 +17,14 @@ const recordSchema = "chiolog.publication.v1"
 // A record is where publication stands: changed by compare-and-swap, durable
 // before what it says is acted on.
 type record struct {
+	// Assumed says that the operator's word was needed and is not in the log yet.
+	Assumed   bool       `json:"assumed,omitempty"`
 	Intent    *intent    `json:"intent,omitempty"` // fixed and not published yet
 	Origin    string     `json:"origin"`
 	Published *published `json:"published,omitempty"`
 	Schema    string     `json:"schema"`
-	// Writers is the set that the configuration of the last start named.
-	Writers []string `json:"writers,omitempty"`
+	// Writers is the set that the configuration last named, nil if it never did.
+	Writers *[]string `json:"writers,omitempty"`
 }
 
 // An intent is a checkpoint that will be signed and no other of its sequence.
@@ -101,61 +103,88 @@ func (l *Log) swapRecord(next record) error {
 	return nil
 }
 
+// What checkGuard finds.
+type guardState int
+
+const (
+	guardKnown   guardState = iota // guard and store go together
+	guardNew                       // neither exists: a first start
+	guardAssumed                   // only the operator's word says that the store is current
+)
+
 // checkGuard compares what the signer signed with what the store has (DESIGN
-// §5). It reports whether the operator's word was needed.
-func (l *Log) checkGuard(ctx context.Context) (accepted bool, err error) {
+// §5).
+func (l *Log) checkGuard() (guardState, error) {
 	size, _ := l.cfg.Tree.Head()
 	guard, ok := l.cfg.Signer.Position()
 	have := l.record.Published.position()
 	may := have // what the signer may have come to without the store knowing
 	if in := l.record.Intent; in != nil {
 		may = signer.Position{Size: in.Size, CheckpointSeq: in.Body.CheckpointSeq}
+		if in.Statement != nil {
+			have = may // its signatures are in the store
+		}
 	}
 	switch {
 	case size < may.Size:
-		return false, fmt.Errorf("%w: the tree has %d leaves, checkpoint %d was prepared over %d; restore the newest copy of the store", ErrRolledBack, size, may.CheckpointSeq, may.Size)
+		return 0, fmt.Errorf("%w: the tree has %d leaves, checkpoint %d was prepared over %d; restore the newest copy of the store", ErrRolledBack, size, may.CheckpointSeq, may.Size)
 	case !ok && size == 0 && l.stored == nil:
-		return false, l.cfg.Signer.Begin(ctx)
+		return guardNew, nil
 	case ok && (guard.Size > size || guard.CheckpointSeq > may.CheckpointSeq):
-		return false, fmt.Errorf("%w: the guard signed checkpoint %d of size %d, the store knows checkpoint %d and has %d leaves; restore the newest copy of the store, the guard is right",
+		return 0, fmt.Errorf("%w: the guard signed checkpoint %d of size %d, the store knows checkpoint %d and has %d leaves; restore the newest copy of the store, the guard is right",
 			ErrRolledBack, guard.CheckpointSeq, guard.Size, may.CheckpointSeq, size)
 	case ok && guard.CheckpointSeq >= have.CheckpointSeq:
-		return false, nil
+		return guardKnown, nil
 	case !l.cfg.AssumeCurrent:
 		what := "is missing"
 		if ok {
 			what = fmt.Sprintf("is at checkpoint %d, behind the store's %d", guard.CheckpointSeq, have.CheckpointSeq)
 		}
-		return false, fmt.Errorf("the guard %s: nothing shows that this store is the newest; put the guard back, or start once with --assume-current if you are sure that nothing newer was ever signed", what)
+		return 0, fmt.Errorf("the guard %s: nothing shows that this store is the newest; put the guard back, or start once with --assume-current if you are sure that nothing newer was ever signed", what)
 	}
-	return true, l.restoreGuard(ctx)
+	return guardAssumed, nil
 }
 
-// restoreGuard makes a guard from what the store published.
+// restoreGuard makes a guard from what the store has, on the operator's word.
+// That the word was needed is recorded first, so that no crash forgets it.
 func (l *Log) restoreGuard(ctx context.Context) error {
-	p := l.record.Published
-	if p == nil {
-		return l.cfg.Signer.Restore(signer.Restoration{})
+	next := l.record
+	next.Assumed = true
+	if err := l.swapRecord(next); err != nil {
+		return err
 	}
-	var tree checkpoint.Frontier
-	const step = 1 << 16
-	for from := uint64(0); from < p.Size; from += step {
-		leaves, err := l.cfg.Tree.LeafHashes(ctx, from, min(from+step, p.Size))
-		if err != nil {
-			return fmt.Errorf("making a new guard: %w", err)
-		}
-		for _, leaf := range leaves {
-			tree.Append(leaf)
-		}
-	}
-	if chio.Hash(tree.Root()) != p.Root {
-		return errors.New("making a new guard: the store's leaves do not lead to the root that it published")
+	p, in := l.record.Published, l.record.Intent
+	if p == nil && (in == nil || in.Statement == nil) {
+		return l.cfg.Signer.Begin(ctx)
 	}
 	chain, err := p.chain()
 	if err != nil {
-		return fmt.Errorf("making a new guard: %w", err)
+		return err
 	}
-	return l.cfg.Signer.Restore(signer.Restoration{Tree: tree, Chain: chain, Note: []byte(p.Note), Statement: &p.Statement})
+	r := signer.Restoration{Chain: chain, EventHead: l.own.timeline.Head()}
+	var size uint64
+	var root chio.Hash
+	if p != nil {
+		size, root, r.Note, r.Statement = p.Size, p.Root, []byte(p.Note), &p.Statement
+	}
+	if in != nil && in.Statement != nil {
+		r.Chain.Append(in.Body.ChainLeaf())
+		size, root, r.Note, r.Statement = in.Size, in.Root, []byte(in.Note), in.Statement
+	}
+	const step = 1 << 16
+	for from := uint64(0); from < size; from += step {
+		leaves, err := l.cfg.Tree.LeafHashes(ctx, from, min(from+step, size))
+		if err != nil {
+			return err
+		}
+		for _, leaf := range leaves {
+			r.Tree.Append(leaf)
+		}
+	}
+	if chio.Hash(r.Tree.Root()) != root {
+		return errors.New("the store's leaves do not lead to the root that it signed")
+	}
+	return l.cfg.Signer.Restore(r)
 }
 
 func emptyRoot() chio.Hash { return sha256.Sum256(nil) }

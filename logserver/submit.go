@@ -20,12 +20,12 @@ import (
 func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r, "wait")
 	if err != nil {
-		s.respondError(w, r, err)
+		s.respondError(w, err)
 		return
 	}
 	wait := q.get("wait")
 	if wait != "" && wait != api.WaitPublished {
-		s.respondError(w, r, badRequest(fmt.Sprintf("wait=%.40q is not known", wait), "known is wait="+api.WaitPublished))
+		s.respondError(w, badRequest(fmt.Sprintf("wait=%.40q is not known", wait), "known is wait="+api.WaitPublished))
 		return
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -35,32 +35,32 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	case err == nil && media == api.TypeJSON, r.Header.Get("Content-Type") == "":
 		s.submitOne(w, r, wait != "")
 	default:
-		s.respondError(w, r, badRequest(fmt.Sprintf("content type %.60q is not taken", r.Header.Get("Content-Type")), api.TypeJSON+" or "+api.TypeNDJSON))
+		s.respondError(w, badRequest(fmt.Sprintf("content type %.60q is not taken", r.Header.Get("Content-Type")), api.TypeJSON+" or "+api.TypeNDJSON))
 	}
 }
 
 func (s *server) submitOne(w http.ResponseWriter, r *http.Request, wait bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxReceipt))
 	if err != nil {
-		s.reject(w, r, readError(err, api.MaxReceipt))
+		s.reject(w, readError(err, api.MaxReceipt))
 		return
 	}
 	appended, err := s.log.Append(r.Context(), body)
 	if err != nil {
-		s.reject(w, r, err)
+		s.reject(w, err)
 		return
 	}
 	answer, err := s.answer(r.Context(), appended, wait)
 	if err != nil {
-		s.respondError(w, r, err)
+		s.respondError(w, err)
 		return
 	}
 	respond(w, http.StatusOK, answer)
 }
 
-func (s *server) reject(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) reject(w http.ResponseWriter, err error) {
 	s.log.metrics.rejected.WithLabelValues(publicError(err).Code).Inc()
-	s.respondError(w, r, err)
+	s.respondError(w, err)
 }
 
 func readError(err error, limit int64) error {
@@ -106,7 +106,7 @@ const window = 2048
 // more of the body is still coming in.
 func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool) {
 	if r.ContentLength > api.MaxBatchBytes {
-		s.reject(w, r, tooLarge(api.MaxBatchBytes))
+		s.reject(w, tooLarge(api.MaxBatchBytes))
 		return
 	}
 	// Answers are sent before the body has been read to its end.
@@ -238,10 +238,7 @@ func (s *server) answerLine(ctx context.Context, l *line, wait bool) *api.Submit
 			return answer
 		}
 	}
-	public := publicError(err)
-	if public.Code == api.CodeInternal {
-		s.log.log.Error("submission failed", "err", err)
-	}
+	public := s.public(err)
 	s.log.metrics.rejected.WithLabelValues(public.Code).Inc()
 	answer := &api.Submitted{Error: public}
 	if l.receipt != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/chiolog/chiolog/cmd/internal/flagenv"
 	"github.com/chiolog/chiolog/formats/chio"
@@ -24,8 +24,6 @@ import (
 	"github.com/chiolog/chiolog/signer"
 	"github.com/chiolog/chiolog/signer/seedfile"
 )
-
-type publicKeyer interface{ PublicKey() chio.Key }
 
 // parts are what a running log is made of.
 type parts struct {
@@ -45,6 +43,9 @@ func (p *parts) close() {
 // stays open.
 func assemble(ctx context.Context, o options, home string, logger *slog.Logger) (_ *parts, err error) {
 	p := &parts{}
+	if err := timeline.CheckOrigin(o.origin); err != nil {
+		return nil, fmt.Errorf("--origin: %w", err)
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -60,6 +61,16 @@ func assemble(ctx context.Context, o options, home string, logger *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
+	keys := filepath.Join(home, "keys")
+	if o.guard == "" {
+		sum := sha256.Sum256([]byte(o.origin))
+		o.guard = filepath.Join(home, "guard", hex.EncodeToString(sum[:]))
+	}
+	for what, path := range map[string]string{"--guard": o.guard, "--key": seed, "the folder of keys,": keys} {
+		if inside(path, p.dir) {
+			return nil, fmt.Errorf("%s %s lies inside the store %s, which is public and may be rolled back: give it another place", what, path, p.dir)
+		}
+	}
 	tree, err := trillianlog.OpenFile(ctx, p.dir, trillianlog.Options{Logger: logger, Identity: identity})
 	if err != nil {
 		return nil, err
@@ -69,13 +80,6 @@ func assemble(ctx context.Context, o options, home string, logger *slog.Logger) 
 	if p.key, err = kernelKey(seed, size == 0); err != nil {
 		return nil, err
 	}
-	if o.guard == "" {
-		sum := sha256.Sum256([]byte(o.origin))
-		o.guard = filepath.Join(home, "guard", hex.EncodeToString(sum[:]))
-	}
-	if inside(o.guard, p.dir) {
-		return nil, fmt.Errorf("--guard %s lies inside the store: the guard must not be rolled back with it, give it another place", o.guard)
-	}
 	guard, err := checkpointdb.OpenFile(o.guard)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
@@ -84,6 +88,14 @@ func assemble(ctx context.Context, o options, home string, logger *slog.Logger) 
 	s, err := signer.New(o.origin, p.key, guard)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := s.Position(); size == 0 && !ok {
+		if err := checkKeysAreNew(o.guard, keys, p.key.PublicKey()); err != nil {
+			return nil, err
+		}
+	}
+	if size > 0 && o.recovery != "" {
+		logger.Warn("--recovery has no effect: the log's genesis has the policy already; a recover event changes it")
 	}
 	state, err := checkpointdb.OpenFile(filepath.Join(p.dir, ".publication", "record"))
 	if err != nil {
@@ -95,11 +107,12 @@ func assemble(ctx context.Context, o options, home string, logger *slog.Logger) 
 		return nil, err
 	}
 	p.closers = append(p.closers, history.Close)
-	keys := filepath.Join(home, "keys")
 	p.log, err = logserver.Open(ctx, logserver.Config{
 		Origin: o.origin, Tree: treeOf{tree}, Signer: s, State: state, History: history,
-		Genesis: func() (timeline.Metadata, error) { return genesis(o, p.key.PublicKey(), keys) },
-		Writers: o.writers, AssumeCurrent: o.assumeCurrent, CheckpointInterval: o.interval, Logger: logger,
+		Genesis: func(issuedAt uint64) (timeline.Metadata, error) {
+			return genesis(o, p.key.PublicKey(), keys, issuedAt)
+		},
+		Writers: o.writers, AssumeCurrent: o.assumeCurrent, CheckpointInterval: o.interval, StatusInterval: o.status, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -193,12 +206,47 @@ func checkPolicy(path string) error {
 	return nil
 }
 
-// inside reports whether path lies below dir.
+// inside reports whether path lies below dir, or is it, wherever links lead.
 func inside(path, dir string) bool {
-	absPath, err1 := filepath.Abs(path)
-	absDir, err2 := filepath.Abs(dir)
-	rel, err3 := filepath.Rel(absDir, absPath)
-	return errors.Join(err1, err2, err3) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	rel, err := filepath.Rel(resolve(dir), resolve(path))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// resolve follows the links of a path, the end of which need not exist.
+func resolve(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(abs); parent != abs {
+		return filepath.Join(resolve(parent), filepath.Base(abs))
+	}
+	return abs
+}
+
+// checkKeysAreNew refuses to begin a log with the keys of another one: a key
+// is introduced once, in one log (K-1). An interrupted first start has a guard
+// and does not come here.
+func checkKeysAreNew(guard, keys string, kernel chio.Key) error {
+	for _, name := range offlineKeys {
+		if _, err := os.Lstat(seedName(keys, name)); err == nil {
+			return fmt.Errorf("%s exists: it is of another log, and each log has keys of its own; set another CHIO_HOME for this log, or move the other log's offline keys away, where they belong", seedName(keys, name))
+		}
+	}
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(guard), "*"))
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		data, err := os.ReadFile(other)
+		if err == nil && other != guard && bytes.Contains(data, []byte(`"active_key":"`+kernel.Text()+`"`)) {
+			return fmt.Errorf("the kernel key signs another log already, see %s: a key has one log; give this one another --key", other)
+		}
+	}
+	return nil
 }
 
 // offlineKeys are the files of keys that belong offline.
@@ -208,14 +256,17 @@ func seedName(dir, name string) string { return filepath.Join(dir, name+".seed")
 
 func warnOfOfflineKeys(dir string, logger *slog.Logger) {
 	for _, name := range offlineKeys {
-		if _, err := os.Lstat(seedName(dir, name)); err == nil {
-			logger.Warn("this key belongs offline: move it away, the log never reads it again; whoever holds two of the recovery keys owns the log", "file", seedName(dir, name))
+		// A kill while the key was made may have left a second name for it.
+		for _, path := range []string{seedName(dir, name), seedName(dir, name) + ".tmp"} {
+			if _, err := os.Lstat(path); err == nil {
+				logger.Warn("this key belongs offline: move it away, the log never reads it again; whoever holds two of the recovery keys owns the log", "file", path)
+			}
 		}
 	}
 }
 
 // genesis makes the first event of a new log, and the keys that it needs.
-func genesis(o options, kernel chio.Key, dir string) (timeline.Metadata, error) {
+func genesis(o options, kernel chio.Key, dir string, issuedAt uint64) (timeline.Metadata, error) {
 	recovery, err := recoveryPolicy(o.recovery, dir)
 	if err != nil {
 		return timeline.Metadata{}, err
@@ -227,7 +278,7 @@ func genesis(o options, kernel chio.Key, dir string) (timeline.Metadata, error) 
 	if err != nil {
 		return timeline.Metadata{}, err
 	}
-	g := timeline.Genesis{Origin: o.origin, Key: kernel, Bootstrap: bootstrap.PublicKey(), Recovery: recovery, IssuedAt: uint64(time.Now().Unix())}
+	g := timeline.Genesis{Origin: o.origin, Key: kernel, Bootstrap: bootstrap.PublicKey(), Recovery: recovery, IssuedAt: issuedAt}
 	return g.Metadata(func(message []byte) (string, error) {
 		return signer.Sign(context.Background(), bootstrap, bootstrap.PublicKey(), message)
 	})

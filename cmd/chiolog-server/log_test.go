@@ -125,9 +125,9 @@ func (s *site) open(t *testing.T) (*running, error) {
 	cfg := logserver.Config{
 		Origin: testOrigin, Tree: treeOf{tree}, Signer: sig, State: state, History: history, Writers: s.writers,
 		Now: s.step,
-		Genesis: func() (timeline.Metadata, error) {
+		Genesis: func(issuedAt uint64) (timeline.Metadata, error) {
 			bootstrap := newTestWriter(0x11)
-			g := timeline.Genesis{Origin: testOrigin, Key: s.key.PublicKey(), Bootstrap: bootstrap.key, Recovery: timeline.NoRecovery(), IssuedAt: 1780000000}
+			g := timeline.Genesis{Origin: testOrigin, Key: s.key.PublicKey(), Bootstrap: bootstrap.key, Recovery: timeline.NoRecovery(), IssuedAt: issuedAt}
 			return g.Metadata(func(m []byte) (string, error) { return chio.SignatureText(chio.Ed25519, bootstrap.sign(m)), nil })
 		},
 	}
@@ -454,6 +454,96 @@ func TestMissingGuard(t *testing.T) {
 	}
 	r.close()
 	s.mustOpen(t) // the new guard serves without the word
+	s.key.contradictions(t)
+}
+
+// TestGuardBehindACommittedIntent: signatures that are in the store count as
+// signed, published or not.
+func TestGuardBehindACommittedIntent(t *testing.T) {
+	for _, missing := range []bool{false, true} {
+		s := newSite(t)
+		r := s.mustOpen(t)
+		r.append(t, s.key.writer.receipt(t, 1))
+		r.publish(t)
+		r.close()
+		guard := filepath.Join(s.home, "guard")
+		older, err := os.ReadFile(guard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The third swap of a pass publishes: before it the intent is committed.
+		s.change = func(c *logserver.Config) { c.State = &faultyState{State: c.State, countdown: 3} }
+		r = s.mustOpen(t)
+		last := r.append(t, s.key.writer.receipt(t, 2))
+		if err := r.Publish(t.Context()); !errors.Is(err, errFault) {
+			t.Fatal(err)
+		}
+		r.close()
+		if missing {
+			err = os.Remove(guard)
+		} else {
+			err = os.WriteFile(guard, older, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.open(t); err == nil || !strings.Contains(err.Error(), "--assume-current") {
+			t.Errorf("guard missing %t: %v", missing, err)
+		}
+		s.change = func(c *logserver.Config) { c.AssumeCurrent = true }
+		r = s.mustOpen(t)
+		r.append(t, s.key.writer.receipt(t, 3))
+		r.publish(t)
+		r.mustVerify(t, last.Receipt.ID)
+		r.close()
+		s.mustOpen(t)
+		checkHistory(t, s)
+		s.key.contradictions(t)
+	}
+}
+
+// TestTheOperatorsWordIsRecorded also when the start that it was given to did
+// not come to it.
+func TestTheOperatorsWordIsRecorded(t *testing.T) {
+	s := newSite(t)
+	r := s.mustOpen(t)
+	r.publish(t)
+	r.close()
+	if err := os.Remove(filepath.Join(s.home, "guard")); err != nil {
+		t.Fatal(err)
+	}
+	honest := s.key
+	s.key = &backend{writer: newTestWriter(9)}
+	s.change = func(c *logserver.Config) { c.AssumeCurrent = true }
+	s.mustOpen(t).close() // a wrong key: the word is not used up
+	s.key = honest
+	if _, err := s.open(t); err == nil || !strings.Contains(err.Error(), "--assume-current") {
+		t.Errorf("start without the word: %v", err)
+	}
+	// The swap after the one that notes the word is the guard's own; the next
+	// one of the record notes that the leaf is in.
+	s.change = func(c *logserver.Config) {
+		c.AssumeCurrent = true
+		c.State = &faultyState{State: c.State, countdown: 2}
+	}
+	if _, err := s.open(t); !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	r = s.mustOpen(t)
+	r.publish(t)
+	n := 0
+	for index := uint64(0); ; index++ {
+		entry, err := r.entry(t, index)
+		if err != nil {
+			break
+		}
+		if e, err := timeline.ParseLogEntry(entry); err == nil && e.Event == timeline.EventRollback {
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("the operator's word is not in the log")
+	}
 	s.key.contradictions(t)
 }
 

@@ -45,6 +45,7 @@ type options struct {
 	guard         string
 	assumeCurrent bool
 	interval      time.Duration
+	status        time.Duration
 	logLevel      string
 }
 
@@ -59,6 +60,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.guard, "guard", "", "file with the record of what was signed (default $CHIO_HOME/guard/<SHA-256 of the origin>)")
 	flags.BoolVar(&o.assumeCurrent, "assume-current", false, "go on where the guard cannot tell whether the store is the newest; recorded in the log")
 	flags.DurationVar(&o.interval, "checkpoint-interval", logserver.DefaultInterval, "time between checkpoints, at least 50ms")
+	flags.DurationVar(&o.status, "status-interval", logserver.DefaultStatusInterval, "longest time between statuses, which date what the log says of itself; at least 1s")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -113,25 +115,28 @@ func serve(ctx context.Context, o options, writersGiven bool, environ []string, 
 		return err
 	}
 	defer p.close()
-	if err := announce(stdout, p.log, p.key, ln.Addr()); err != nil {
+	if err := announce(stdout, p.log, ln.Addr()); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// Publication goes on while requests that wait for it are let finish.
+	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	published := make(chan error, 1)
-	go func() { published <- p.log.Run(ctx) }()
+	go func() { published <- p.log.Run(publishing) }()
 	err = daemon.Serve(ctx, ln, p.log.Handler(os.DirFS(p.dir)), logger)
 	cancel()
 	return errors.Join(err, <-published)
 }
 
-// announce prints what a reader of the log needs.
-func announce(w io.Writer, l *logserver.Log, key publicKeyer, addr net.Addr) error {
-	vkey, err := checkpoint.NewVKey(l.Origin(), key.PublicKey())
+// announce prints what a reader of the log needs: the key that its timeline
+// names, which is not the process's own if that is a wrong one.
+func announce(w io.Writer, l *logserver.Log, addr net.Addr) error {
+	key := l.ActiveKey()
+	vkey, err := checkpoint.NewVKey(l.Origin(), key)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "origin  %s\nvkey    %s\nkernel  %s\nserving http://%s\n", l.Origin(), vkey, key.PublicKey().Text(), addr)
+	_, err = fmt.Fprintf(w, "origin  %s\nvkey    %s\nkernel  %s\nserving http://%s\n", l.Origin(), vkey, key.Text(), addr)
 	return err
 }
 

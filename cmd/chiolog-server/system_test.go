@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -316,6 +317,59 @@ func TestSecondServerIsRefused(t *testing.T) {
 	}
 }
 
+// TestOrderlyEnd: a submission that waits for publication is answered although
+// the server was told to end.
+func TestOrderlyEnd(t *testing.T) {
+	writer := newTestWriter(1)
+	p := mustStart(t, t.TempDir(), "--writer", writer.text(), "--checkpoint-interval", "2s")
+	awaitPublished(t, p.url, 1)
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Post(p.url+api.PathReceipts+"?wait=published", api.TypeJSON, bytes.NewReader(writer.receipt(t, 1)))
+		if err == nil {
+			if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+				err = errors.New(resp.Status)
+			}
+		}
+		answered <- err
+	}()
+	// The receipt is in once it can be looked up by its leaf hash.
+	hash := checkpoint.LeafHash(writer.receipt(t, 1))
+	for {
+		resp, err := http.Get(fmt.Sprintf("%s%s?leaf_hash=%x", p.url, api.PathInclusion, hash))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusNotFound {
+			break
+		}
+		runtimeYield(t.Context())
+	}
+	p.stop(t)
+	if err := <-answered; err != nil {
+		t.Errorf("waiting submission: %v", err)
+	}
+}
+
+// TestTwoLogsDoNotShareKeys: a key is introduced in one log (K-1).
+func TestTwoLogsDoNotShareKeys(t *testing.T) {
+	home := t.TempDir()
+	mustStart(t, home).stop(t)
+	second := []string{"--origin", "example.com/second", "--store", "file:" + filepath.Join(home, "second")}
+	if _, err := start(t, home, second...); err == nil || !strings.Contains(err.Error(), "another log") {
+		t.Errorf("second log with the first one's offline keys beside it: %v", err)
+	}
+	for _, name := range offlineKeys {
+		if err := os.Remove(seedName(filepath.Join(home, "keys"), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := start(t, home, second...); err == nil || !strings.Contains(err.Error(), "signs another log") {
+		t.Errorf("second log with the first one's kernel key: %v", err)
+	}
+	mustStart(t, home, append(second, "--key", "seed:"+filepath.Join(home, "keys", "second.seed"))...)
+}
+
 func TestBareKeyIsRefused(t *testing.T) {
 	seed := strings.Repeat("5a", 32)
 	var out bytes.Buffer
@@ -334,6 +388,11 @@ func TestBadStart(t *testing.T) {
 	if err := os.WriteFile(policyFile, []byte("quorum none\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	state := t.TempDir()
+	linked := filepath.Join(home, "linked")
+	if err := os.Symlink(state, linked); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -348,6 +407,8 @@ func TestBadStart(t *testing.T) {
 		{"unknown store", []string{"--origin", testOrigin, "--store", "s3:x"}, "", "not known"},
 		{"KMS", []string{"--origin", testOrigin, "--key", "awskms:x"}, "", "not in this build"},
 		{"guard in the store", []string{"--origin", testOrigin, "--store", "file:" + home + "/log", "--guard", home + "/log/guard"}, "", "inside the store"},
+		{"key in the store", []string{"--origin", testOrigin, "--store", "file:" + home + "/log", "--key", "seed:" + home + "/log/kernel.seed"}, "", "inside the store"},
+		{"store around the keys", []string{"--origin", testOrigin, "--store", "file:" + linked, "--guard", home + "/guard"}, "CHIO_HOME=" + state, "inside the store"},
 		{"interval", []string{"--origin", testOrigin, "--checkpoint-interval", "49ms"}, "", "minimum"},
 		{"address", []string{"--origin", testOrigin, "--listen", "nowhere:xyz"}, "", "--listen"},
 		{"writer", []string{"--origin", testOrigin, "--writer", "0x12"}, "", "writer"},
@@ -356,7 +417,7 @@ func TestBadStart(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // a start that should fail does not serve if it does not
-		env := []string{"CHIO_HOME=" + t.TempDir(), tt.env}
+		env := []string{tt.env, "CHIO_HOME=" + t.TempDir()}
 		args := append([]string{"--listen", "127.0.0.1:0"}, tt.args...)
 		err := run(ctx, args, env, io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -102,6 +102,7 @@ type Checkpoint struct {
 const (
 	CodeBadRequest     = "bad_request"        // 400
 	CodeMalformed      = "malformed_receipt"  // 400: not JSON, or not a receipt of a known form
+	CodeMethod         = "method_not_allowed" // 405
 	CodeForbidden      = "writer_not_allowed" // 403
 	CodeNotFound       = "not_found"          // 404
 	CodeSize           = "size_not_published" // 404: Size has the published size
@@ -118,7 +119,7 @@ const (
 
 var statusOf = map[string]int{
 	CodeBadRequest: http.StatusBadRequest, CodeMalformed: http.StatusBadRequest, CodeForbidden: http.StatusForbidden,
-	CodeNotFound: http.StatusNotFound, CodeSize: http.StatusNotFound, CodeConflict: http.StatusConflict,
+	CodeMethod: http.StatusMethodNotAllowed, CodeNotFound: http.StatusNotFound, CodeSize: http.StatusNotFound, CodeConflict: http.StatusConflict,
 	CodeTooLarge: http.StatusRequestEntityTooLarge, CodeInvalidReceipt: http.StatusUnprocessableEntity,
 	CodeLegacyReceipt: http.StatusUnprocessableEntity, CodeReservedEvent: http.StatusUnprocessableEntity,
 	CodeOverloaded: http.StatusTooManyRequests, CodeNotPublished: http.StatusServiceUnavailable,
@@ -134,6 +135,9 @@ type Error struct {
 	Rule string `json:"rule,omitempty"`
 	// Size is the published size, with CodeSize.
 	Size *uint64 `json:"size,omitempty"`
+	// Close is the position at which the signer's range ended, with
+	// CodeForbidden for a key that could write before.
+	Close *uint64 `json:"close,omitempty"`
 	// RetryAfter goes into the header of that name, in whole seconds.
 	RetryAfter time.Duration `json:"-"`
 }

@@ -76,36 +76,50 @@ func ParseExtra(data []byte) (*Extra, error) {
 	if err := jcs.Unmarshal(data, &e, jcs.AnyNumbers); err != nil {
 		return nil, err
 	}
-	if e.Schema != Schema {
-		return nil, fmt.Errorf("schema %.60q, want %s", e.Schema, Schema)
+	if err := e.check(); err != nil {
+		return nil, err
 	}
-	if len(e.Events) > MaxEvents {
-		return nil, fmt.Errorf("%d events, the limit is %d", len(e.Events), MaxEvents)
+	return &e, nil
+}
+
+// check applies what V-1 and DESIGN §6 say of an extra beyond its members.
+func (e *Extra) check() error {
+	switch {
+	case e.Schema != Schema:
+		return fmt.Errorf("schema %.60q, want %s", e.Schema, Schema)
+	case len(e.Events) > MaxEvents:
+		return fmt.Errorf("%d events, the limit is %d", len(e.Events), MaxEvents)
+	case (e.Status == nil) != (e.Events == nil):
+		return errors.New("status and events are not left out together")
+	case e.Receipt != nil && e.Receipt[0] != '{':
+		return errors.New("receipt is not an object")
 	}
-	if (e.Status == nil) != (e.Events == nil) {
-		return nil, errors.New("status and events are not left out together")
-	}
-	numbers := []uint64{}
-	for _, l := range e.Events {
-		numbers = append(numbers, l.Index)
-	}
-	for _, c := range e.Consistency {
-		numbers = append(numbers, c.Size)
-	}
+	leaves := e.Events
 	if e.Status != nil {
-		numbers = append(numbers, e.Status.Index)
+		leaves = append(slices.Clone(leaves), *e.Status)
 	}
-	for _, n := range numbers {
-		if n > timeline.MaxNumber {
-			return nil, fmt.Errorf("number %d, the limit is 2^53 - 1", n)
+	for _, l := range leaves {
+		if len(l.Leaf) == 0 || l.Leaf[0] != '{' {
+			return fmt.Errorf("leaf %d is not an object", l.Index)
+		}
+		if l.Index > timeline.MaxNumber {
+			return fmt.Errorf("index %d, the limit is 2^53 - 1", l.Index)
+		}
+	}
+	for i, c := range e.Consistency {
+		if c.Size == 0 || c.Size > timeline.MaxNumber {
+			return fmt.Errorf("consistency from size %d", c.Size)
+		}
+		if slices.ContainsFunc(e.Consistency[:i], func(o Consistency) bool { return o.Size == c.Size }) {
+			return fmt.Errorf("consistency from size %d is there twice", c.Size)
 		}
 	}
 	for _, p := range slices.Concat(e.Writer, e.Revocation) {
 		if err := checkValues(p); err != nil {
-			return nil, fmt.Errorf("map proof of %s: %w", p.Key, err)
+			return fmt.Errorf("map proof of %s: %w", p.Key, err)
 		}
 	}
-	return &e, nil
+	return nil
 }
 
 // checkValues applies the limits of numbers to the values of a map proof.

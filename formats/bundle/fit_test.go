@@ -28,12 +28,12 @@ func TestV_1_Fit(t *testing.T) {
 	}
 	// fill returns a leaf or receipt that makes the extra have size bytes.
 	fill := func(extra *bundle.Extra, set func(raw []byte), size int) {
-		set([]byte(`""`))
+		set([]byte(`{"x":""}`))
 		data, err := extra.Canonical()
 		if err != nil {
 			t.Fatal(err)
 		}
-		set([]byte(`"` + strings.Repeat("r", size-len(data)) + `"`))
+		set([]byte(`{"x":"` + strings.Repeat("r", size-len(data)) + `"}`))
 	}
 	receipt := func(e *bundle.Extra) func([]byte) { return func(raw []byte) { e.Receipt = raw } }
 	timeline := func(e *bundle.Extra) func([]byte) { return func(raw []byte) { e.Events[0].Leaf = raw } }

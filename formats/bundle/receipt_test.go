@@ -67,7 +67,6 @@ func TestV_7_Receipt(t *testing.T) {
 		{"child signed by another key", f.under(tlogtest.ChildReceipt(nobody, "c", f.Time, set("kernel_key", f.Kernel.Text()))), o, bad},
 		{"legacy", f.under(tlogtest.LegacyReceipt(f.Kernel, "l", f.Time)), o, bad},
 		{"no receipt at all", f.under([]byte("{}")), o, bad},
-		{"array", f.under([]byte("[]")), o, bad},
 		{"hybrid key", f.under(receipt(set("kernel_key", "hybrid:00"))), o, untold("V-7", bundle.ClassReceipt)},
 	})
 }
@@ -140,6 +139,27 @@ func TestV_7_Reserved(t *testing.T) {
 	}
 	addStatus := func(l *tlogtest.Log) uint64 { return l.Status() }
 	addWriters := func(l *tlogtest.Log) uint64 { return l.SetWriters([]tlogtest.Key{nobody}) }
+	// event is a log-authored receipt with any payload.
+	event := func(name, payload string) func(*tlogtest.Log) uint64 {
+		return func(l *tlogtest.Log) uint64 {
+			draft, err := timeline.NewDraft(timeline.Metadata{Event: name, Payload: []byte(payload)}, f.Kernel.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signature, err := f.Kernel.SignText(draft.SignedBytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry, err := draft.Entry(signature)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l.Add(entry)
+		}
+	}
+	rollback := func(change ...string) string {
+		return strings.NewReplacer(change...).Replace(`{"checkpoint_seq":1,"issued_at":1780000000,"origin":"` + testOrigin + `","root":"` + f.Timeline().Head().Hash.String() + `","schema":"chiolog.rollback-accepted.v1","size":2}`)
+	}
 	second := tlogtest.New(t, testOrigin, tlogtest.WithGenesis(func(g *timeline.Genesis) { g.IssuedAt++ })).Entry(0)
 	runRows(t, []row{
 		{"event of the caller's own", f.under(with(tlogtest.Object{"event": "my.event"})), o, verified()},
@@ -152,6 +172,12 @@ func TestV_7_Reserved(t *testing.T) {
 		{"status by nobody", log(nobody, addStatus), o, bad},
 		{"writer change", log(f.Kernel, addWriters), o, verified()},
 		{"writer change by a writer", log(writerKey, addWriters), o, bad},
+		{"rollback", log(f.Kernel, event(timeline.EventRollback, rollback())), o, verified()},
+		{"rollback of another log", log(f.Kernel, event(timeline.EventRollback, rollback(testOrigin, "example.com/other"))), o, bad},
+		{"rollback of another schema", log(f.Kernel, event(timeline.EventRollback, rollback(".v1", ".v2"))), o, bad},
+		{"rollback with another member", log(f.Kernel, event(timeline.EventRollback, rollback(`"size":2`, `"size":2,"why":"x"`))), o, bad},
+		{"event of unknown schema", log(f.Kernel, event("log.frozen", rollback())), o, bad},
+		{"status of another log", log(f.Kernel, event(timeline.EventStatus, rollback())), o, bad},
 		{"genesis", f.Bundle(0), o, verified()},
 		{"second genesis", log(f.Kernel, func(l *tlogtest.Log) uint64 { return l.Add(second) }), o, bad},
 		{"genesis again", log(f.Kernel, func(l *tlogtest.Log) uint64 { return l.Add(l.Entry(0)) }), o, bad},
@@ -311,4 +337,27 @@ func memberOf(entry []byte, start string) string {
 	_, rest, _ := strings.Cut(string(entry), start)
 	value, _, _ := strings.Cut(rest, `"`)
 	return value
+}
+
+// TestV_1_ExtraForm: leaves and receipt are objects, a consistency proof is
+// from a size above 0 and there once.
+func TestV_1_ExtraForm(t *testing.T) {
+	for _, tt := range []struct {
+		name, extra string
+		ok          bool
+	}{
+		{"receipt", `{"receipt":{},"schema":"chiolog.bundle.v1"}`, true},
+		{"receipt null", `{"receipt":null,"schema":"chiolog.bundle.v1"}`, false},
+		{"receipt array", `{"receipt":[],"schema":"chiolog.bundle.v1"}`, false},
+		{"leaves", `{"events":[{"index":0,"leaf":{},"path":""}],"schema":"chiolog.bundle.v1","status":{"index":1,"leaf":{},"path":""}}`, true},
+		{"event text", `{"events":[{"index":0,"leaf":"x","path":""}],"schema":"chiolog.bundle.v1","status":{"index":1,"leaf":{},"path":""}}`, false},
+		{"status null", `{"events":[{"index":0,"leaf":{},"path":""}],"schema":"chiolog.bundle.v1","status":{"index":1,"leaf":null,"path":""}}`, false},
+		{"consistency", `{"consistency":[{"path":"","size":1},{"path":"","size":2}],"schema":"chiolog.bundle.v1"}`, true},
+		{"consistency from 0", `{"consistency":[{"path":"","size":0}],"schema":"chiolog.bundle.v1"}`, false},
+		{"consistency twice", `{"consistency":[{"path":"","size":1},{"path":"","size":1}],"schema":"chiolog.bundle.v1"}`, false},
+	} {
+		if _, err := bundle.ParseExtra([]byte(tt.extra)); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
 }

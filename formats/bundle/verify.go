@@ -323,14 +323,14 @@ func (v *verification) entry() ([]byte, *Failure) {
 
 // signedBy reports whether the checkpoint has a line by key.
 func (v *verification) signedBy(key chio.Key) (bool, error) {
-	for _, l := range v.cosigned.Logs { // their lines are verified already
-		if pinned, ok := l.Key.ChioKey(); ok && pinned.Equal(key) {
-			return true, nil
-		}
-	}
 	vkey, err := checkpoint.NewVKey(v.head.Origin, key)
 	if err != nil {
 		return false, err
+	}
+	for _, l := range v.cosigned.Logs { // their lines are verified already
+		if l.Key.Equal(vkey) {
+			return true, nil
+		}
 	}
 	return v.note.Verify(vkey)
 }
@@ -379,6 +379,9 @@ func (v *verification) reserved(r *receipt.Receipt, name string) *Failure {
 		return fail(fmt.Errorf("signed by %s, which does not sign for the log at position %d", r.Key.Text(), position))
 	}
 	if entry.KeyEvent == nil {
+		if err := timeline.CheckPayload(entry, v.head.Origin); err != nil {
+			return fail(err)
+		}
 		return nil
 	}
 	for _, e := range v.extra.Events {

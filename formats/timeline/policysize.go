@@ -17,6 +17,9 @@ import (
 // its present and next key, stays within MaxSigned. A log that finds out later
 // could not be recovered (DESIGN §5).
 func CheckPolicyFits(origin string, policy *RecoveryPolicy) error {
+	if err := checkPolicyCount(policy); err != nil {
+		return err
+	}
 	for _, next := range []chio.Algorithm{chio.Ed25519, chio.P256, chio.P384} {
 		for _, old := range []chio.Algorithm{chio.Ed25519, chio.P256, chio.P384} {
 			for _, m := range largestEvents(origin, policy, old, next) {
@@ -30,6 +33,29 @@ func CheckPolicyFits(origin string, policy *RecoveryPolicy) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// checkPolicyCount applies the limits of DESIGN §5: 5 Ed25519 keys, 3 if one of
+// them is ECDSA, and a threshold of at most 2 if one of them is P-384.
+func checkPolicyCount(policy *RecoveryPolicy) error {
+	keys, threshold := 5, len(policy.Keys)
+	for id, text := range policy.Keys {
+		key, err := chio.ParseKey(text)
+		if err != nil {
+			return fmt.Errorf("recovery key %s: %w", id, err)
+		}
+		if key.Algorithm() != chio.Ed25519 {
+			keys = 3
+		}
+		if key.Algorithm() == chio.P384 {
+			threshold = 2
+		}
+	}
+	if len(policy.Keys) > keys || policy.Threshold > threshold {
+		return fmt.Errorf("recovery policy %s needs %d of %d keys, with these algorithms at most %d of %d are allowed",
+			policy.PolicyID, policy.Threshold, len(policy.Keys), min(threshold, keys), keys)
 	}
 	return nil
 }

@@ -60,6 +60,14 @@ func TestDESIGN_5_PolicyFits(t *testing.T) {
 	if err := CheckPolicyFits(origin, NoRecovery()); err != nil {
 		t.Errorf("no recovery: %v", err)
 	}
+	for _, tt := range []struct {
+		alg          chio.Algorithm
+		n, threshold int
+	}{{chio.Ed25519, 6, 2}, {chio.P256, 4, 2}, {chio.P384, 4, 2}, {chio.P384, 3, 3}} {
+		if err := CheckPolicyFits("a", sizedPolicy(t, tt.alg, short, tt.n, tt.threshold)); err == nil {
+			t.Errorf("%d of %d keys of %s are allowed", tt.threshold, tt.n, tt.alg)
+		}
+	}
 	if err := CheckPolicyFits("a", sizedPolicy(t, chio.Ed25519, usual, 5, 5)); err != nil {
 		t.Errorf("five of five with a short origin: %v", err)
 	}

@@ -126,21 +126,12 @@ func (s *WriterSet) Metadata() (Metadata, error) {
 // Apply replays the writer.set-changed leaf at index. On an error the set
 // stays as it was.
 func (w *Writers) Apply(t *Timeline, index uint64, e *LogEntry) error {
-	if e.Event != EventWriterSet {
-		return fmt.Errorf("receipt %s is not a %s", e.Event, EventWriterSet)
-	}
-	var set WriterSet
-	if err := jcs.Unmarshal(e.Payload, &set, jcs.StrictNumbers); err != nil {
-		return fmt.Errorf("writer set: %w", err)
-	}
-	if set.Schema != WriterSetSchema || set.Origin != t.Origin() {
-		return fmt.Errorf("writer set: schema %q, origin %q", set.Schema, set.Origin)
-	}
-	if set.Added == nil || set.Removed == nil {
-		return errors.New("writer set: added and removed are always arrays, not null")
+	set, err := parseWriterSet(e, t.Origin())
+	if err != nil {
+		return err
 	}
 	after := w.clone()
-	if err := after.apply(t, index+1, &set); err != nil {
+	if err := after.apply(t, index+1, set); err != nil {
 		return err
 	}
 	if set.Size != uint64(after.Map.Len()) || set.Root != after.Map.Root() {
@@ -148,6 +139,24 @@ func (w *Writers) Apply(t *Timeline, index uint64, e *LogEntry) error {
 	}
 	*w = *after
 	return nil
+}
+
+// parseWriterSet reads the payload of a writer.set-changed receipt.
+func parseWriterSet(e *LogEntry, origin string) (*WriterSet, error) {
+	if e.Event != EventWriterSet {
+		return nil, fmt.Errorf("receipt %s is not a %s", e.Event, EventWriterSet)
+	}
+	var set WriterSet
+	if err := jcs.Unmarshal(e.Payload, &set, jcs.StrictNumbers); err != nil {
+		return nil, fmt.Errorf("writer set: %w", err)
+	}
+	if set.Schema != WriterSetSchema || set.Origin != origin {
+		return nil, fmt.Errorf("writer set: schema %q, origin %q", set.Schema, set.Origin)
+	}
+	if set.Added == nil || set.Removed == nil {
+		return nil, errors.New("writer set: added and removed are always arrays, not null")
+	}
+	return &set, nil
 }
 
 func (w *Writers) clone() *Writers {

@@ -79,14 +79,30 @@ func Create(path string) (*Key, error) {
 // file is missing.
 func LoadOrCreate(path string) (key *Key, created bool, err error) {
 	key, err = Load(path)
+	if err == nil {
+		return key, false, removeTwin(path)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return key, false, err
+		return nil, false, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, false, fmt.Errorf("seed file: %w", err)
 	}
 	key, err = Create(path)
 	return key, err == nil, err
+}
+
+// removeTwin removes the temporary name that a kill may have left of a whole
+// file: a secret has one name.
+func removeTwin(path string) error {
+	tmp, err := os.Lstat(path + ".tmp")
+	if err != nil {
+		return nil
+	}
+	if key, err := os.Lstat(path); err == nil && os.SameFile(tmp, key) {
+		return os.Remove(path + ".tmp")
+	}
+	return nil
 }
 
 // step is called before each step of a write; a test stops there.
@@ -96,10 +112,10 @@ var step = func(string) {}
 // readable by others. A crash leaves the old state, or the new file whole, and
 // perhaps the temporary file, which the next write removes.
 func write(path string, content []byte) error {
+	tmp := path + ".tmp"
 	if _, err := os.Lstat(path); err == nil {
 		return fs.ErrExist
 	}
-	tmp := path + ".tmp"
 	step("remove")
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -149,6 +149,9 @@ func TestKilledWrite(t *testing.T) {
 			t.Errorf("killed before %s: next start: %v", at, err)
 			continue
 		}
+		if _, err := os.Lstat(path + ".tmp"); err == nil {
+			t.Errorf("killed before %s: a second name of the key is left", at)
+		}
 		if before != nil && (created || !after.PublicKey().Equal(before.PublicKey())) {
 			t.Errorf("killed before %s: a whole key was replaced", at)
 		}

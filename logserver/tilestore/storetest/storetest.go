@@ -48,21 +48,22 @@ func IdentityOf(value []byte) ([32]byte, error) {
 func Run(t *testing.T, open Open) {
 	trillog.InitMetrics(nil)
 	for name, test := range map[string]func(*Harness){
-		"AddSequencedLeavesIsUnimplemented": testAddSequenced,
-		"AdminIsReadOnly":                   testAdmin,
-		"DequeueIsFirstInFirstOut":          testFIFO,
-		"DuplicateOfIntegratedLeaf":         testIntegratedDuplicate,
-		"DuplicateOfQueuedLeaf":             testQueuedDuplicate,
-		"EmptyPassMakesNoRoot":              testEmptyPass,
-		"GuardWindowKeepsLeavesBack":        testGuardWindow,
-		"NodesOfEveryLevel":                 testNodes,
-		"PersistsAcrossReopen":              testReopen,
-		"RangesEndAtTheTree":                testRanges,
-		"RefusesOtherTrees":                 testOtherTree,
-		"RefusesWhatFilesCannotHold":        testLeafLimits,
-		"RollbackRequeuesInOrder":           testRollback,
-		"SnapshotStaysAtItsRoot":            testSnapshot,
-		"TreeNeedsInit":                     testNeedsInit,
+		"AdminIsReadOnly":            testAdmin,
+		"DequeueIsFirstInFirstOut":   testFIFO,
+		"DuplicateOfIntegratedLeaf":  testIntegratedDuplicate,
+		"DuplicateOfQueuedLeaf":      testQueuedDuplicate,
+		"EmptyPassMakesNoRoot":       testEmptyPass,
+		"GuardWindowKeepsLeavesBack": testGuardWindow,
+		"NodesOfEveryLevel":          testNodes,
+		"PersistsAcrossReopen":       testReopen,
+		"RangesEndAtTheTree":         testRanges,
+		"RefusesOtherTrees":          testOtherTree,
+		"RefusesWhatFilesCannotHold": testLeafLimits,
+		"RollbackRequeuesInOrder":    testRollback,
+		"SnapshotStaysAtItsRoot":     testSnapshot,
+		"TR_1_RootIsUnsigned":        testRoot,
+		"TR_3_NoAddSequencedLeaves":  testAddSequenced,
+		"TR_5_TreeNeedsInit":         testNeedsInit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &Harness{TB: t, open: open}
@@ -112,10 +113,15 @@ func (h *Harness) NewTimer(d time.Duration) clock.Timer { return clock.System.Ne
 // Init makes the root of size 0 by Trillian's InitLog.
 func (h *Harness) Init() {
 	h.Helper()
-	s := server.NewTrillianLogRPCServer(extension.Registry{AdminStorage: h.Store.Admin(), LogStorage: h.Store}, h)
-	if _, err := s.InitLog(h.Context(), &trillian.InitLogRequest{LogId: h.Store.Tree().TreeId}); err != nil {
+	if err := h.initLog(); err != nil {
 		h.Fatal(err)
 	}
+}
+
+func (h *Harness) initLog() error {
+	s := server.NewTrillianLogRPCServer(extension.Registry{AdminStorage: h.Store.Admin(), LogStorage: h.Store}, h)
+	_, err := s.InitLog(h.Context(), &trillian.InitLogRequest{LogId: h.Store.Tree().TreeId})
+	return err
 }
 
 // Leaf makes a leaf as Trillian's log server hands it to a storage.

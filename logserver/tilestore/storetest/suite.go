@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -17,14 +18,49 @@ import (
 )
 
 func testNeedsInit(h *Harness) {
-	if _, err := h.Store.SnapshotForTree(h.Context(), h.Store.Tree()); !errors.Is(err, storage.ErrTreeNeedsInit) {
-		h.Errorf("snapshot before InitLog: %v", err)
-	}
-	if _, err := h.Integrate(h.Store, 1); err == nil {
-		h.Error("integrated before InitLog")
+	for range 2 {
+		if _, err := h.Store.SnapshotForTree(h.Context(), h.Store.Tree()); !errors.Is(err, storage.ErrTreeNeedsInit) {
+			h.Errorf("snapshot before InitLog: %v", err)
+		}
+		if _, err := h.Integrate(h.Store, 1); err == nil {
+			h.Error("integrated before InitLog")
+		}
+		h.Reopen()
 	}
 	h.Init()
 	h.CheckTree(0)
+	h.wantCode(h.initLog(), codes.AlreadyExists)
+	h.Grow(0, 3)
+	h.Reopen()
+	h.wantCode(h.initLog(), codes.AlreadyExists)
+	h.CheckTree(3)
+}
+
+// testRoot reads the root's bytes by the layout of LogRootV1: nothing is added
+// to them, and no signature comes with them.
+func testRoot(h *Harness) {
+	h.Init()
+	h.Grow(0, 3)
+	for range 2 {
+		h.snapshot(func(tx storage.ReadOnlyLogTreeTX) {
+			signed, err := tx.LatestSignedLogRoot(h.Context())
+			if err != nil {
+				h.Fatal(err)
+			}
+			want := binary.BigEndian.AppendUint16(nil, 1)
+			want = binary.BigEndian.AppendUint64(want, 3)
+			want = append(append(want, 32), RootOf(3)...)
+			want = binary.BigEndian.AppendUint64(want, h.Root().TimestampNanos)
+			want = append(want, make([]byte, 8+2)...) // no revision, no metadata
+			if !bytes.Equal(signed.LogRoot, want) {
+				h.Errorf("root is %x, want %x", signed.LogRoot, want)
+			}
+			if only := (&trillian.SignedLogRoot{LogRoot: want}); !proto.Equal(signed, only) {
+				h.Errorf("beside the root there is more: %v", signed)
+			}
+		})
+		h.Reopen()
+	}
 }
 
 func testEmptyPass(h *Harness) {
@@ -251,9 +287,19 @@ func testOtherTree(h *Harness) {
 	h.wantCode(err, codes.NotFound)
 }
 
+// testAddSequenced: the tree is a LOG, which takes queued leaves only.
 func testAddSequenced(h *Harness) {
+	h.Init()
+	if kind := h.Store.Tree().TreeType; kind != trillian.TreeType_LOG {
+		h.Errorf("tree of type %v", kind)
+	}
 	_, err := h.Store.AddSequencedLeaves(h.Context(), h.Store.Tree(), []*trillian.LogLeaf{Leaf(Value(0))}, h.Now())
 	h.wantCode(err, codes.Unimplemented)
+	if n, err := h.Integrate(h.Store, 1); n != 0 || err != nil {
+		h.Errorf("integrated %d leaves that were refused: %v", n, err)
+	}
+	h.Grow(0, 1)
+	h.CheckTree(1)
 }
 
 func testAdmin(h *Harness) {
