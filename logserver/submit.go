@@ -2,6 +2,7 @@ package logserver
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -164,48 +165,67 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 }
 
 // readLines splits the body into lines, up to the limits. Empty lines are
-// skipped. A body that breaks a limit ends in a line that is only an error.
+// skipped; a line that is too long is one answer like any other. A body that
+// breaks a limit, or breaks off, ends in a line that is only an error.
 func (s *server) readLines(ctx context.Context, body io.Reader, read, inOrder chan<- *line) {
-	limited := &io.LimitedReader{R: body, N: api.MaxBatchBytes + 1}
-	scanner := bufio.NewScanner(limited)
-	scanner.Buffer(make([]byte, 64<<10), api.MaxReceipt+len("\r\n"))
 	send := func(l *line) bool {
+		l.checked = make(chan struct{})
+		if l.err != nil {
+			close(l.checked)
+		}
 		select {
 		case inOrder <- l:
 		case <-ctx.Done():
 			return false
 		}
-		if l.err != nil {
-			close(l.checked)
-			return false
+		if l.err == nil {
+			read <- l // the workers never stop before it is closed
 		}
-		read <- l // the workers never stop before it is closed
 		return true
 	}
-	for n := 0; scanner.Scan(); {
-		if len(scanner.Bytes()) == 0 {
-			continue
+	limited := &io.LimitedReader{R: body, N: api.MaxBatchBytes + 1}
+	in := bufio.NewReaderSize(limited, 64<<10)
+	for n := 0; ; {
+		data, err := readLine(in)
+		if limited.N == 0 && err != nil {
+			send(&line{err: tooLarge(api.MaxBatchBytes)})
+			return
 		}
-		l := &line{checked: make(chan struct{})}
-		if n++; n > api.MaxBatchLines {
-			l.err = &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("more than %d lines in one request", api.MaxBatchLines), Hint: "send the rest in another one"}
-		} else {
-			l.data = append(l.data, scanner.Bytes()...)
+		if len(data) > 0 {
+			l := &line{data: data}
+			if len(data) > api.MaxReceipt {
+				l.err = &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("the line is longer than %d bytes", api.MaxReceipt)}
+			}
+			if n++; n > api.MaxBatchLines {
+				send(&line{err: &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("more than %d lines in one request", api.MaxBatchLines), Hint: "send the rest in another one"}})
+				return
+			}
+			if !send(l) {
+				return
+			}
 		}
-		if !send(l) {
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			send(&line{err: readError(err, api.MaxBatchBytes)})
 			return
 		}
 	}
-	err := scanner.Err()
-	if limited.N == 0 && err == nil {
-		err = &http.MaxBytesError{Limit: api.MaxBatchBytes}
-	}
-	if err != nil {
-		l := &line{checked: make(chan struct{}), err: readError(err, api.MaxBatchBytes)}
-		if errors.Is(err, bufio.ErrTooLong) {
-			l.err = &api.Error{Code: api.CodeTooLarge, Message: fmt.Sprintf("a line is longer than %d bytes", api.MaxReceipt), Hint: "the lines after it were not read, send them again without it"}
+}
+
+// readLine returns the next line without its end. Of one that is longer than a
+// receipt may be it keeps no more than shows that. The error comes with what
+// was before it.
+func readLine(in *bufio.Reader) (data []byte, err error) {
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(data) <= api.MaxReceipt {
+			data = append(data, part...)
 		}
-		send(l)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimRight(data, "\r\n"), err
+		}
 	}
 }
 

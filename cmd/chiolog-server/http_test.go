@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,11 +176,22 @@ func TestSubmitStream(t *testing.T) {
 		last = sub.Index
 	}
 
-	tooLong := append(append([]byte{}, lines[0]...), '\n')
-	tooLong = append(tooLong, bytes.Repeat([]byte("x"), api.MaxReceipt+2)...)
-	a = request(t, http.MethodPost, url, api.TypeNDJSON, append(append(tooLong, '\n'), lines[1]...))
-	if !bytes.Contains(a.body, []byte(api.CodeTooLarge)) || bytes.Count(a.body, []byte("\n")) != 2 {
-		t.Errorf("a line over the limit: %s", a.body)
+	tooLong := bytes.Join([][]byte{lines[0], bytes.Repeat([]byte("x"), api.MaxReceipt+1), lines[1], bytes.Repeat([]byte("y"), api.MaxReceipt)}, []byte("\r\n"))
+	a = request(t, http.MethodPost, url, api.TypeNDJSON, tooLong)
+	var codes []string
+	for d := json.NewDecoder(bytes.NewReader(a.body)); d.More(); {
+		var sub api.Submitted
+		if err := d.Decode(&sub); err != nil {
+			t.Fatal(err)
+		}
+		code := "ok"
+		if sub.Error != nil {
+			code = sub.Error.Code
+		}
+		codes = append(codes, code)
+	}
+	if want := []string{"ok", api.CodeTooLarge, "ok", api.CodeMalformed}; !slices.Equal(codes, want) {
+		t.Errorf("lines over the limit among others: %q, want %q", codes, want)
 	}
 	large := append(append([]byte{}, lines[0]...), bytes.Repeat([]byte("\n"), api.MaxBatchBytes)...)
 	request(t, http.MethodPost, url, api.TypeNDJSON, large).wantError(t, "a length over the byte limit", 413, api.CodeTooLarge)
