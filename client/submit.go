@@ -11,6 +11,7 @@ import (
 	"net/url"
 
 	"github.com/chiolog/chiolog/formats/api"
+	"github.com/chiolog/chiolog/formats/receipt"
 )
 
 // Bounds of one request of SubmitAll. They are far below the server's, so that
@@ -20,8 +21,9 @@ const (
 	batchBytes = 4 << 20
 )
 
-// maxAnswer bounds the answer to one receipt, in bytes.
-const maxAnswer = 8 << 10
+// maxAnswer bounds the answer to one receipt, in bytes: it repeats the id,
+// which may be nearly all of the receipt, with every byte escaped.
+const maxAnswer = 6*receipt.MaxSize + 8<<10
 
 // Submit submits one receipt, with or without white space. With wait it
 // returns only when a published checkpoint covers the receipt, which can take

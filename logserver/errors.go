@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/chiolog/chiolog/formats/api"
@@ -18,6 +19,20 @@ var ErrOverloaded = errors.New("the log takes no more just now")
 // publicError turns an error into what the caller is told. What is not the
 // caller's doing is internal: its answer says nothing, the log line says all.
 func publicError(err error) *api.Error {
+	public := classify(err)
+	public.Message = clip(public.Message, 400)
+	return public
+}
+
+// clip bounds what an answer repeats of a request.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "…"
+}
+
+func classify(err error) *api.Error {
 	var (
 		public *api.Error
 		broken *receipt.Error
@@ -102,5 +117,7 @@ func respond(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", api.TypeJSON)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) // a reader that has gone needs no answer
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.Encode(body) // a reader that has gone needs no answer
 }

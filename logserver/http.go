@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,13 +23,15 @@ import (
 type server struct {
 	log   *Log
 	files fs.FS // checkpoint, tiles and entry bundles
+
+	streams chan struct{} // as many as there are NDJSON submissions under way
 }
 
 // Handler returns the public HTTP front of the log. files has its tiles and
 // entry bundles under their tlog-tiles paths; files that it opens should be
 // io.Seekers, as those of os.DirFS are.
 func (l *Log) Handler(files fs.FS) http.Handler {
-	s := &server{log: l, files: files}
+	s := &server{log: l, files: files, streams: make(chan struct{}, maxStreams)}
 	r := mux.NewRouter()
 	r.HandleFunc(api.PathReceipts, s.submit).Methods(http.MethodPost)
 	get := func(path string, h func(http.ResponseWriter, *http.Request) error) {
@@ -64,10 +67,21 @@ func (l *Log) Handler(files fs.FS) http.Handler {
 
 func (s *server) ready(w http.ResponseWriter, _ *http.Request) error {
 	if err := s.log.Ready(); err != nil {
-		return &api.Error{Code: api.CodeUnavailable, Message: err.Error(), RetryAfter: 5 * time.Second}
+		s.log.log.Debug("not ready", "err", err)
+		return &api.Error{Code: api.CodeUnavailable, Message: "not ready: " + notReady(err), RetryAfter: 5 * time.Second}
 	}
 	respond(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
+}
+
+// notReady says in public why the log is not ready; its own log says more.
+func notReady(err error) string {
+	for _, known := range []error{ErrUnknownKey, ErrRolledBack, ErrNotPublished, errPublishing} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "the log takes no more entries until its operator has looked after it"
 }
 
 // found looks up the receipt that a request names by its id.
@@ -83,6 +97,9 @@ func (s *server) found(r *http.Request) (index uint64, entry []byte, err error) 
 }
 
 func (s *server) find(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r, "id"); err != nil {
+		return err
+	}
 	index, entry, err := s.found(r)
 	if err != nil {
 		return err
@@ -103,6 +120,9 @@ func (s *server) inclusion(w http.ResponseWriter, r *http.Request) error {
 	size, err := q.number("size", 0)
 	if err != nil {
 		return err
+	}
+	if q.given("size") == 1 && size == 0 {
+		return badRequest("nothing is in the tree of size 0", "leave size out for the published one")
 	}
 	if q.given("id")+q.given("index")+q.given("leaf_hash") != 1 {
 		return badRequest("name one leaf", "by id, index or leaf_hash")
@@ -155,6 +175,9 @@ func (s *server) consistency(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) bundle(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r, "id"); err != nil {
+		return err
+	}
 	index, entry, err := s.found(r)
 	if err != nil {
 		return err
@@ -279,19 +302,21 @@ func badRequest(message, hint string) error {
 	return &api.Error{Code: api.CodeBadRequest, Message: message, Hint: hint}
 }
 
+// repeatable are the parameters that may be given several times.
+var repeatable = []string{"from", "writer", "revocation"}
+
 // A parameters is a checked query: every name known.
 type parameters struct{ values map[string][]string }
 
 func query(r *http.Request, names ...string) (*parameters, error) {
 	values := r.URL.Query()
-names:
-	for name := range values {
-		for _, known := range names {
-			if name == known {
-				continue names
-			}
+	for name, given := range values {
+		if !slices.Contains(names, name) {
+			return nil, badRequest(fmt.Sprintf("unknown parameter %.40q", name), "known are "+strings.Join(names, ", "))
 		}
-		return nil, badRequest(fmt.Sprintf("unknown parameter %.40q", name), "known are "+strings.Join(names, ", "))
+		if len(given) > 1 && !slices.Contains(repeatable, name) {
+			return nil, badRequest(fmt.Sprintf("parameter %s is given twice", name), "")
+		}
 	}
 	return &parameters{values}, nil
 }

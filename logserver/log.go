@@ -125,6 +125,11 @@ type Log struct {
 	first  chan struct{} // closed when the first view is there
 	halted atomic.Pointer[haltError]
 	stop   chan struct{} // closed when halted is set
+	// failing is since when passes fail, in Unix nanoseconds; 0 while they do not.
+	failing atomic.Int64
+	// statusAt is when this process appended its last status, or started: a
+	// clock that jumps must not put the next one off.
+	statusAt time.Time
 }
 
 // A haltError says why a log signs nothing more. It goes on to append.
@@ -137,6 +142,8 @@ var (
 	// ErrUnknownKey reports a signing key that the log's timeline does not name
 	// as active.
 	ErrUnknownKey = errors.New("the signing key is not the log's active key")
+
+	errPublishing = errors.New("publishing has been failing for a while")
 )
 
 // Open starts a log: the first start of an empty one makes its genesis. A Log
@@ -155,13 +162,16 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.StatusInterval == 0 {
 		cfg.StatusInterval = DefaultStatusInterval
 	}
+	if cfg.StatusInterval < time.Second {
+		return nil, fmt.Errorf("status interval %v is below the minimum of 1s", cfg.StatusInterval)
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{cfg: cfg, log: cfg.Logger.With("origin", cfg.Origin), first: make(chan struct{}), stop: make(chan struct{})}
+	l := &Log{cfg: cfg, log: cfg.Logger.With("origin", cfg.Origin), first: make(chan struct{}), stop: make(chan struct{}), statusAt: time.Now()}
 	l.metrics = newMetrics(l)
 	if err := l.loadRecord(); err != nil {
 		return nil, err
@@ -235,7 +245,10 @@ func (l *Log) Ready() error {
 		return err
 	}
 	if l.view.Load() == nil {
-		return errors.New("no checkpoint is published yet")
+		return ErrNotPublished
+	}
+	if since := l.failing.Load(); since != 0 && time.Since(time.Unix(0, since)) > max(10*l.cfg.CheckpointInterval, 5*time.Second) {
+		return errPublishing
 	}
 	return nil
 }
@@ -261,7 +274,10 @@ func (l *Log) Run(ctx context.Context) error {
 	ticker := time.NewTicker(l.cfg.CheckpointInterval)
 	defer ticker.Stop()
 	for {
-		if err := l.Publish(ctx); err != nil && ctx.Err() == nil && l.halted.Load() == nil {
+		if err := l.Publish(ctx); err == nil {
+			l.failing.Store(0)
+		} else if ctx.Err() == nil && l.halted.Load() == nil {
+			l.failing.CompareAndSwap(0, time.Now().UnixNano())
 			l.log.Warn("publishing failed, will try again", "err", err)
 		}
 		select {

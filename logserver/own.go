@@ -23,8 +23,9 @@ type own struct {
 	events      []uint64 // indexes of the key events
 	writerSets  []uint64 // indexes of the writer changes
 	statusIndex uint64
-	changed     bool   // an event or a writer change has no status after it
-	issuedAt    uint64 // of the last own leaf
+	changed     bool                       // an event or a writer change has no status after it
+	issuedAt    uint64                     // of the last own leaf
+	rollback    *timeline.RollbackAccepted // the last one since the published checkpoint
 }
 
 // mayWrite returns nil if a receipt by key may be queued now (K-9).
@@ -79,10 +80,14 @@ func (o *own) apply(index uint64, e *timeline.LogEntry) error {
 			}
 		}
 		o.status, o.statusIndex, o.changed = status, index, false
-	default:
-		if err := timeline.CheckPayload(e, o.timeline.Origin()); err != nil {
+	case e.Event == timeline.EventRollback:
+		rollback, err := timeline.ParseRollback(e, o.timeline.Origin())
+		if err != nil {
 			return err
 		}
+		o.rollback = rollback
+	default:
+		return timeline.CheckPayload(e, o.timeline.Origin())
 	}
 	o.issuedAt = max(o.issuedAt, e.IssuedAt)
 	return nil
@@ -214,15 +219,15 @@ func (l *Log) appendStatus(ctx context.Context) error {
 
 // appendRollback records the operator's word, and that it is recorded.
 func (l *Log) appendRollback(ctx context.Context) error {
-	err := l.appendOwn(ctx, func(uint64) (timeline.Metadata, error) {
-		doc := &timeline.RollbackAccepted{IssuedAt: l.ownTime(), Origin: l.cfg.Origin, Schema: timeline.RollbackSchema, Root: emptyRoot()}
-		if p := l.record.Published; p != nil {
-			doc.CheckpointSeq, doc.Size, doc.Root = p.Statement.Body.CheckpointSeq, p.Size, p.Root
+	doc := &timeline.RollbackAccepted{IssuedAt: l.ownTime(), Origin: l.cfg.Origin, Schema: timeline.RollbackSchema, Root: emptyRoot()}
+	if p := l.record.Published; p != nil {
+		doc.CheckpointSeq, doc.Size, doc.Root = p.Statement.Body.CheckpointSeq, p.Size, p.Root
+	}
+	// A start that died before it could note the leaf has appended it already.
+	if l.own.rollback == nil || l.own.rollback.CheckpointSeq != doc.CheckpointSeq || l.own.rollback.Size != doc.Size {
+		if err := l.appendOwn(ctx, func(uint64) (timeline.Metadata, error) { return doc.Metadata() }); err != nil {
+			return err
 		}
-		return doc.Metadata()
-	})
-	if err != nil {
-		return err
 	}
 	next := l.record
 	next.Assumed = false

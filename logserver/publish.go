@@ -78,10 +78,12 @@ func (l *Log) settle(ctx context.Context) (size uint64, root [32]byte, err error
 		return 0, root, err
 	}
 	interval := uint64(l.cfg.StatusInterval.Seconds())
-	if l.own.changed || l.own.status == nil || l.now() >= l.own.status.IssuedAt+interval {
+	due := l.own.status != nil && (l.now() >= l.own.status.IssuedAt+interval || time.Since(l.statusAt) >= l.cfg.StatusInterval)
+	if l.own.changed || l.own.status == nil || due {
 		if err := l.appendStatus(ctx); err != nil {
 			return 0, root, fmt.Errorf("appending a status: %w", err)
 		}
+		l.statusAt = time.Now()
 	}
 	size, root = l.cfg.Tree.Head()
 	return size, root, nil

@@ -143,22 +143,25 @@ func (l *Log) AwaitPublished(ctx context.Context, index uint64) (size uint64, er
 
 // Find returns the index and entry of the receipt with an id: the hash of a
 // semantic receipt, or the free text of a child receipt by any key of the log
-// or its writers.
+// or its writers. Of several with one free text it is the first.
 func (l *Log) Find(ctx context.Context, id string) (index uint64, entry []byte, err error) {
+	found := false
 	for _, identity := range l.identities(id) {
-		index, ok, err := l.cfg.Tree.IndexOfIdentity(ctx, identity)
+		at, ok, err := l.cfg.Tree.IndexOfIdentity(ctx, identity)
 		if err != nil {
 			return 0, nil, fmt.Errorf("looking up receipt %.80q: %w", id, err)
 		}
-		if ok {
-			entry, err := l.cfg.Tree.Entry(ctx, index)
-			if err != nil {
-				return 0, nil, fmt.Errorf("reading leaf %d: %w", index, err)
-			}
-			return index, entry, nil
+		if ok && (!found || at < index) {
+			index, found = at, true
 		}
 	}
-	return 0, nil, fmt.Errorf("receipt %.80q: %w", id, ErrNotFound)
+	if !found {
+		return 0, nil, fmt.Errorf("receipt %.80q: %w", id, ErrNotFound)
+	}
+	if entry, err = l.cfg.Tree.Entry(ctx, index); err != nil {
+		return 0, nil, fmt.Errorf("reading leaf %d: %w", index, err)
+	}
+	return index, entry, nil
 }
 
 // identities lists what the receipt with an id may be filed under.

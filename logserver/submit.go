@@ -15,6 +15,7 @@ import (
 
 	"github.com/chiolog/chiolog/formats/api"
 	"github.com/chiolog/chiolog/formats/receipt"
+	"golang.org/x/sync/semaphore"
 )
 
 // submit takes one JSON receipt, or a stream of them as NDJSON.
@@ -91,7 +92,8 @@ func (s *server) answer(ctx context.Context, a *Appended, wait bool) (*api.Submi
 
 // A line is one receipt of a stream on its way through.
 type line struct {
-	data     []byte
+	data     []byte // until it is checked
+	cost     int64  // of the stream's budget
 	receipt  *receipt.Receipt
 	ticket   *Ticket
 	appended *Appended
@@ -99,8 +101,14 @@ type line struct {
 	checked  chan struct{} // closed once receipt or err is set
 }
 
-// window is how many lines of one stream are under way at most.
-const window = 2048
+// Bounds of what streams hold in memory. A line counts with its bytes and
+// lineCost from the moment it is read until it is answered.
+const (
+	window     = 2048    // lines of one stream under way
+	windowSize = 2 << 20 // bytes of one stream under way
+	lineCost   = 512
+	maxStreams = 128 // streams at once; more are asked to come again
+)
 
 // submitStream answers each line in the order of the lines. Lines are checked
 // on all cores, queued in order, and answered as they become durable, while
@@ -110,10 +118,18 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 		s.reject(w, tooLarge(api.MaxBatchBytes))
 		return
 	}
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		s.reject(w, fmt.Errorf("%d streams are under way: %w", maxStreams, ErrOverloaded))
+		return
+	}
 	// Answers are sent before the body has been read to its end.
 	http.NewResponseController(w).EnableFullDuplex() // HTTP/2 always is
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	budget := semaphore.NewWeighted(windowSize)
 	read := make(chan *line)
 	inOrder := make(chan *line, window)
 	queued := make(chan *line, window)
@@ -123,12 +139,13 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 	wg.Go(func() {
 		defer close(read)
 		defer close(inOrder)
-		s.readLines(ctx, r.Body, read, inOrder)
+		readLines(ctx, r.Body, budget, read, inOrder)
 	})
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for l := range read {
 				l.receipt, l.err = Check(l.data)
+				l.data = nil
 				close(l.checked)
 			}
 		})
@@ -152,7 +169,7 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 			appended <- l
 		}
 	})
-	s.answerLines(ctx, w, appended, wait)
+	s.answerLines(ctx, w, appended, budget, wait)
 	cancel()
 	for range appended { // lets the goroutines above end
 	}
@@ -167,8 +184,12 @@ func (s *server) submitStream(w http.ResponseWriter, r *http.Request, wait bool)
 // readLines splits the body into lines, up to the limits. Empty lines are
 // skipped; a line that is too long is one answer like any other. A body that
 // breaks a limit, or breaks off, ends in a line that is only an error.
-func (s *server) readLines(ctx context.Context, body io.Reader, read, inOrder chan<- *line) {
+func readLines(ctx context.Context, body io.Reader, budget *semaphore.Weighted, read, inOrder chan<- *line) {
 	send := func(l *line) bool {
+		l.cost = min(int64(len(l.data))+lineCost, windowSize)
+		if budget.Acquire(ctx, l.cost) != nil {
+			return false
+		}
 		l.checked = make(chan struct{})
 		if l.err != nil {
 			close(l.checked)
@@ -231,16 +252,18 @@ func readLine(in *bufio.Reader) (data []byte, err error) {
 
 // answerLines writes one answer a line. Answers are flushed when no other one
 // is ready, so that a slow sender sees each and a fast one costs little.
-func (s *server) answerLines(ctx context.Context, w http.ResponseWriter, appended <-chan *line, wait bool) {
+func (s *server) answerLines(ctx context.Context, w http.ResponseWriter, appended <-chan *line, budget *semaphore.Weighted, wait bool) {
 	w.Header().Set("Content-Type", api.TypeNDJSON)
 	w.Header().Set("Cache-Control", "no-store")
 	flush := http.NewResponseController(w).Flush
 	out := bufio.NewWriterSize(w, 64<<10)
 	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
 	for l := range appended {
 		if err := encoder.Encode(s.answerLine(ctx, l, wait)); err != nil {
 			return
 		}
+		budget.Release(l.cost)
 		if len(appended) == 0 {
 			if out.Flush() != nil || flush() != nil {
 				return
@@ -262,7 +285,7 @@ func (s *server) answerLine(ctx context.Context, l *line, wait bool) *api.Submit
 	s.log.metrics.rejected.WithLabelValues(public.Code).Inc()
 	answer := &api.Submitted{Error: public}
 	if l.receipt != nil {
-		answer.ID = l.receipt.ID
+		answer.ID = clip(l.receipt.ID, 128)
 	}
 	return answer
 }

@@ -53,6 +53,7 @@ const guardSchema = "chiolog.guard.v1"
 type Signer struct {
 	origin string
 	key    Backend
+	public chio.Key // of key, as it was at the start
 	state  State
 
 	mu     sync.Mutex
@@ -65,7 +66,7 @@ type Signer struct {
 // New returns the signer of the log origin. The guard, if there is one, must
 // be of this origin.
 func New(origin string, key Backend, state State) (*Signer, error) {
-	s := &Signer{origin: origin, key: key, state: state}
+	s := &Signer{origin: origin, key: key, public: key.PublicKey(), state: state}
 	stored, err := state.Latest()
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
@@ -97,7 +98,7 @@ func (s *Signer) load(stored []byte) error {
 }
 
 // PublicKey returns the key that signs.
-func (s *Signer) PublicKey() chio.Key { return s.key.PublicKey() }
+func (s *Signer) PublicKey() chio.Key { return s.public }
 
 // A Position is how far a signer or a store has come.
 type Position struct {
@@ -156,6 +157,8 @@ func (s *Signer) Sign(ctx context.Context, r Request) (Signed, error) {
 	switch {
 	case s.stored == nil:
 		return fail(ErrNoGuard)
+	case s.guard.ActiveKey != s.public.Text():
+		return fail(fmt.Errorf("by key %s, the guard is of key %s: %w", s.public.Text(), s.guard.ActiveKey, ErrContradiction))
 	case r.Body.CheckpointSeq == s.guard.CheckpointSeq && s.guard.Statement != nil:
 		return s.again(r, fail)
 	case r.Body.CheckpointSeq != s.guard.CheckpointSeq+1 || r.Size <= s.guard.Size || uint64(len(r.Leaves)) != r.Size-s.guard.Size:
@@ -223,8 +226,11 @@ func (s *Signer) next(ctx context.Context, tree, chain checkpoint.Frontier, body
 	if body == nil {
 		return g, nil
 	}
-	_, signature, err = SignCanonical(ctx, s.key, *body)
+	canonical, err := body.Canonical()
 	if err != nil {
+		return g, err
+	}
+	if signature, err = Sign(ctx, s.key, s.public, canonical); err != nil {
 		return g, err
 	}
 	g.Statement = &checkpoint.Statement{Body: *body, Signature: signature}

@@ -236,6 +236,21 @@ func (h *harness) lastRequest() Request {
 	return Request{Body: h.last.Body, Size: h.size, Root: tree.Root()}
 }
 
+// TestKeyIsPinned: a key service that changes its key signs nothing.
+func TestKeyIsPinned(t *testing.T) {
+	h := newHarness(t)
+	h.sign(t, h.request(1))
+	r := h.request(1)
+	h.key.private = newKey(8).private
+	if signed, err := h.Sign(t.Context(), r); err == nil || signed.Note != nil {
+		t.Errorf("after the key service changed its key: %v", err)
+	}
+	h.open(t)
+	if _, err := h.Sign(t.Context(), r); !errors.Is(err, ErrContradiction) {
+		t.Errorf("another key under the guard of the first: %v", err)
+	}
+}
+
 func TestSignerWithoutGuard(t *testing.T) {
 	h := newHarness(t)
 	r := h.request(1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,9 @@ Exit status: 0 verified, 1 not verified or suspect, 2 could not tell.`,
 		}
 		if *policyPath == "" {
 			return withHint(errors.New("no policy given"), "give --policy FILE or set CHIOLOG_POLICY; chiolog vkey --policy makes one")
+		}
+		if named := append(slices.Clone(args), *policyPath); len(slices.DeleteFunc(named, func(path string) bool { return path != "-" })) > 1 {
+			return errors.New("standard input is named more than once")
 		}
 		result, err := verifyFiles(args, *policyPath, *split, bundle.Options{Now: uint64(now.Unix()), MaxAge: uint64(*maxAge / time.Second)}, s)
 		report := newReport(result, err, now)

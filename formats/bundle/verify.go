@@ -407,6 +407,11 @@ func (v *verification) writeRange(r *receipt.Receipt) *Failure {
 	if role, ok := v.timeline.Role(r.Key); ok {
 		return fail(fmt.Errorf("is a %s and never a writer", role))
 	}
+	for _, l := range v.Policy.Logs {
+		if pinned, ok := l.Key.ChioKey(); ok && pinned.Equal(r.Key) {
+			return fail(fmt.Errorf("is pinned as the key of log %s and never a writer", l.Origin()))
+		}
+	}
 	for i := range v.extra.Writer {
 		p := &v.extra.Writer[i]
 		if p.Key != r.Key.ID() {

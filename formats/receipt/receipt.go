@@ -74,6 +74,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if len(e.Member) > 80 {
+		return fmt.Sprintf("receipt: %s: %.80q…: %v", e.Rule, e.Member, e.Err)
+	}
 	if e.Member == "" {
 		return fmt.Sprintf("receipt: %s: %v", e.Rule, e.Err)
 	}

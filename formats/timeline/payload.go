@@ -31,31 +31,35 @@ func (r *RollbackAccepted) Metadata() (Metadata, error) {
 	return Metadata{Event: EventRollback, Payload: payload}, nil
 }
 
+// ParseRollback reads the payload of a rollback.accepted receipt of the log
+// origin.
+func ParseRollback(e *LogEntry, origin string) (*RollbackAccepted, error) {
+	var r RollbackAccepted
+	if e.Event != EventRollback {
+		return nil, fmt.Errorf("receipt %s is not a %s", e.Event, EventRollback)
+	}
+	if err := jcs.Unmarshal(e.Payload, &r, jcs.StrictNumbers); err != nil {
+		return nil, fmt.Errorf("%s: %w", EventRollback, err)
+	}
+	if r.Schema != RollbackSchema || r.Origin != origin {
+		return nil, fmt.Errorf("%s: schema %q and origin %q, want %s and %q", EventRollback, r.Schema, r.Origin, RollbackSchema, origin)
+	}
+	return &r, nil
+}
+
 // CheckPayload reports what is wrong with the payload of a log-authored
 // receipt of the log origin, by itself: the schema of its event, its members
 // and the origin. Key events have no payload; Timeline.Apply judges them.
-func CheckPayload(e *LogEntry, origin string) error {
-	var err error
-	var schema, of string
+func CheckPayload(e *LogEntry, origin string) (err error) {
 	switch e.Event {
 	case EventStatus:
-		_, err := ParseStatus(e, origin)
-		return err
+		_, err = ParseStatus(e, origin)
 	case EventWriterSet:
-		_, err := parseWriterSet(e, origin)
-		return err
+		_, err = parseWriterSet(e, origin)
 	case EventRollback:
-		var r RollbackAccepted
-		err = jcs.Unmarshal(e.Payload, &r, jcs.StrictNumbers)
-		schema, of = r.Schema, r.Origin
+		_, err = ParseRollback(e, origin)
 	default:
-		return fmt.Errorf("payload of %s: this version does not know its schema", e.Event)
+		err = fmt.Errorf("payload of %s: this version does not know its schema", e.Event)
 	}
-	if err != nil {
-		return fmt.Errorf("payload of %s: %w", e.Event, err)
-	}
-	if schema != RollbackSchema || of != origin {
-		return fmt.Errorf("payload of %s: schema %q and origin %q, want %s and %q", e.Event, schema, of, RollbackSchema, origin)
-	}
-	return nil
+	return err
 }

@@ -38,6 +38,13 @@ func OpenFile(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("record %s: %w", path, err)
 	}
+	// A record reached by two names must have one lock, and a link must not be
+	// replaced by what belongs in the file that it points to.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	} else if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("record %s is a link to a file that does not exist", path)
+	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", path, err)
@@ -69,9 +76,10 @@ func (f *File) Latest() ([]byte, error) {
 }
 
 // Swap stores new if old is the stored record (nil for none), and is durable
-// on return. The error is ErrConflict if it is not. After any other error the
-// outcome is unknown, and every further call fails until the record is opened
-// again.
+// on return. The error is ErrConflict if it is not. If the new record cannot be
+// written, as on a full disk, the old one stands; if it cannot be put in place
+// the outcome is unknown, and every further call fails until the record is
+// opened again.
 func (f *File) Swap(old, new []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +89,10 @@ func (f *File) Swap(old, new []byte) error {
 	if !bytes.Equal(old, f.value) || (old == nil) != (f.value == nil) {
 		return fmt.Errorf("record %s: %w", f.path, ErrConflict)
 	}
-	if err := replace(f.path, new); err != nil {
+	if err := prepare(f.path, new); err != nil {
+		return fmt.Errorf("record %s: %w", f.path, err)
+	}
+	if err := replace(f.path); err != nil {
 		f.broken = fmt.Errorf("record %s: an earlier write failed, its outcome is unknown: %w", f.path, err)
 		return fmt.Errorf("record %s: %w", f.path, err)
 	}
@@ -92,8 +103,8 @@ func (f *File) Swap(old, new []byte) error {
 // Close releases the record.
 func (f *File) Close() error { return f.lock.Close() }
 
-// replace puts data at path, whole or not at all, durable on return.
-func replace(path string, data []byte) error {
+// prepare writes data beside path, durably.
+func prepare(path string, data []byte) error {
 	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -102,10 +113,12 @@ func replace(path string, data []byte) error {
 	if _, err := tmp.Write(data); err != nil {
 		return err
 	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	return tmp.Sync()
+}
+
+// replace puts what prepare wrote at path, durable on return.
+func replace(path string) error {
+	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
 	return SyncDir(filepath.Dir(path))

@@ -71,18 +71,64 @@ func TestSwapIsAtomic(t *testing.T) {
 }
 
 func TestFailedSwapStopsTheRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	f := open(t, path)
+	if err := os.Mkdir(path+".tmp", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Swap(nil, []byte("a")); err == nil {
+		t.Fatal("a swap that cannot be written succeeds")
+	}
+	if err := os.Remove(path + ".tmp"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Swap(nil, []byte("a")); err != nil {
+		t.Errorf("after a swap that was not begun: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Swap([]byte("a"), []byte("b")); err == nil {
+		t.Fatal("a swap that cannot be put in place succeeds")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Swap([]byte("a"), []byte("b")); err == nil {
+		t.Error("a record whose last outcome is unknown takes another")
+	}
+}
+
+// TestLinks: a record has one lock and one file, by whatever name it is opened.
+func TestLinks(t *testing.T) {
 	dir := t.TempDir()
-	f := open(t, filepath.Join(dir, "record"))
-	if err := os.Mkdir(filepath.Join(dir, "record.tmp"), 0o700); err != nil {
+	path, link := filepath.Join(dir, "record"), filepath.Join(dir, "link")
+	f := open(t, path)
+	if err := f.Swap(nil, []byte("a")); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Swap(nil, []byte("a")); err == nil {
-		t.Fatal("swap over a folder in its way succeeds")
-	}
-	if err := os.Remove(filepath.Join(dir, "record.tmp")); err != nil {
+	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Swap(nil, []byte("a")); err == nil {
-		t.Error("a record whose last write failed takes another")
+	if _, err := OpenFile(link); !errors.Is(err, ErrLocked) {
+		t.Errorf("open by a link: %v", err)
+	}
+	f.Close()
+	f = open(t, link)
+	if err := f.Swap([]byte("a"), []byte("b")); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if v, err := open(t, path).Latest(); string(v) != "b" || err != nil {
+		t.Errorf("after a swap by a link: %q, %v", v, err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "none"), filepath.Join(dir, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFile(filepath.Join(dir, "dangling")); err == nil {
+		t.Error("a link to nothing is opened")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/chiolog/chiolog/formats/chio"
 	"github.com/chiolog/chiolog/signer"
@@ -33,7 +34,8 @@ const maxFile = 4096
 // before them are taken, as Chio takes them. A file that others than its owner
 // may read or write is refused. The error never has a part of the content.
 func Load(path string) (*Key, error) {
-	f, err := os.Open(path)
+	// A pipe would make the open wait for its writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("seed file: %w", err)
 	}

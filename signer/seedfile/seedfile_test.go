@@ -101,6 +101,18 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestLoadRefusesWhatIsNoFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, t.TempDir()} {
+		if _, err := Load(path); err == nil {
+			t.Errorf("Load(%s) succeeds", path)
+		}
+	}
+}
+
 func TestSign(t *testing.T) {
 	key := newKey(bytes.Repeat([]byte{7}, 32))
 	text, err := signer.Sign(context.Background(), key, key.PublicKey(), []byte("m"))

@@ -46,7 +46,11 @@ func Apply(flags *pflag.FlagSet, environ []string) error {
 
 // others are the variables that another command of the project reads: one
 // environment may serve all.
-var others = []string{"CHIOLOG_LOG", "CHIOLOG_POLICY"}
+var others = []string{"CHIOLOG_LOG", "CHIOLOG_POLICY", "CHIOLOG_MAX_AGE", "CHIOLOG_JSON", "CHIOLOG_WAIT", "CHIOLOG_OUTPUT", "CHIOLOG_ALLOW_SPLIT_QUORUM", "CHIOLOG_ORIGIN"}
+
+// serviceLink matches what Kubernetes puts into the environment of every pod
+// beside a service that is called chiolog.
+var serviceLink = regexp.MustCompile(`^CHIOLOG_(SERVICE_.*|PORT|PORT_.*)$`)
 
 // CheckUnknown refuses variables that look like flags and are none: settings
 // that would have no effect.
@@ -55,7 +59,7 @@ func CheckUnknown(flags *pflag.FlagSet, environ []string) error {
 	flags.VisitAll(func(f *pflag.Flag) { known = append(known, name(f.Name)) })
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) && !serviceLink.MatchString(name) {
 			return fmt.Errorf("%s: no flag of this name; --help lists the flags, each is also a variable", name)
 		}
 	}

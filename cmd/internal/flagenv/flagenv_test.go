@@ -56,7 +56,7 @@ func TestCheckUnknown(t *testing.T) {
 	flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
 	flags.String("listen", "", "")
 	for variable, ok := range map[string]bool{
-		"CHIOLOG_LISTEN=a": true, "HOME=/x": true, "CHIOLOG_LOG=http://x": true, "CHIOLOG_LISTN=secret": false,
+		"CHIOLOG_LISTEN=a": true, "HOME=/x": true, "CHIOLOG_LOG=http://x": true, "CHIOLOG_PORT_80_TCP=tcp://10.0.0.1:80": true, "CHIOLOG_SERVICE_HOST=10.0.0.1": true, "CHIOLOG_PORTS=1": false, "CHIOLOG_LISTN=secret": false,
 	} {
 		err := CheckUnknown(flags, []string{variable})
 		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "secret") {
