@@ -294,6 +294,40 @@ type eventsVector struct {
 		KeyID chio.Hash `json:"key_id"`
 		Value json.RawMessage
 	}
+	Apart []struct {
+		Event   string
+		Payload json.RawMessage
+		Entry   string
+	}
+}
+
+// TestVectorRollback builds and reads the receipt of an operator's word.
+func TestVectorRollback(t *testing.T) {
+	var file eventsVector
+	readVector(t, "chiolog/events.json", &file)
+	if len(file.Apart) != 1 || file.Apart[0].Event != EventRollback {
+		t.Fatalf("events apart: %+v", file.Apart)
+	}
+	want := file.Apart[0]
+	var doc RollbackAccepted
+	if err := json.Unmarshal(want.Payload, &doc); err != nil {
+		t.Fatal(err)
+	}
+	m, err := doc.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameText(t, want.Event, entryOf(t, m, kernelKey), want.Entry)
+	e, err := ParseLogEntry([]byte(want.Entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseRollback(e, doc.Origin); err != nil || *got != doc {
+		t.Errorf("read back: %+v, %v", got, err)
+	}
+	if _, err := ParseRollback(e, "example.com/other"); err == nil {
+		t.Error("a rollback of another log is read")
+	}
 }
 
 // TestVectorEvents replays the log's own receipts, and builds each again from

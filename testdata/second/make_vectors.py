@@ -338,9 +338,13 @@ def checkpoint_vectors(log):
 
 def event_vectors(log):
     writers = [{"key_id": chio.ox(key), "value": value} for key, value in log.writers.values.items()]
+    rollback = {"schema": "chiolog.rollback-accepted.v1", "origin": ORIGIN, "issued_at": START + 140,
+                "checkpoint_seq": 2, "size": 13, "root": chio.ox(trees.root(log.hashes(13)))}
+    receipt = chio.event_receipt(KERNEL, rollback["issued_at"], "rollback.accepted", {"payload": rollback})
     return {"about": "payloads of the log's own events other than the genesis, by the index of their leaf in log.json; "
-                     "the writer map after the last of them",
-            "events": log.payloads, "writers": writers}
+                     "the writer map after the last of them; apart: events that are no leaf of that log, with their entries",
+            "events": log.payloads, "writers": writers,
+            "apart": [{"event": "rollback.accepted", "payload": rollback, "entry": chio.canonical(receipt).decode()}]}
 
 
 def check_against_chio():
