@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func (b *backend) contradictions(t *testing.T) {
 		if c, err := checkpoint.Parse(message); err == nil {
 			key = "size " + strings.Split(message, "\n")[1] + " of " + c.Origin
 		} else if s, err := checkpoint.ParseStatement([]byte(`{"body":` + message + `,"signature":""}`)); err == nil {
-			key = "checkpoint_seq " + string(rune(s.Body.CheckpointSeq))
+			key = fmt.Sprintf("checkpoint_seq %d", s.Body.CheckpointSeq)
 		} else {
 			continue
 		}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,14 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chiolog/chiolog/formats/api"
-	"github.com/chiolog/chiolog/formats/bundle"
 	"github.com/chiolog/chiolog/formats/checkpoint"
-	"github.com/chiolog/chiolog/formats/chio"
 	"github.com/chiolog/chiolog/formats/timeline"
 	"github.com/chiolog/chiolog/internal/checkpointdb"
 	"github.com/chiolog/chiolog/logserver"
-	"github.com/chiolog/chiolog/logserver/trillianlog"
 	"github.com/chiolog/chiolog/signer"
 )
 
