@@ -18,6 +18,7 @@ run:
 
 # The bench module has the libraries of other logs, which are no dependency of ours.
 test:
+	@deployments/setup.sh
 	@{ go test -json ./... ; cd bench && go test -json ./... ; } 2>&1 | $(TESTTABLE)
 
 check: vet staticcheck test race fuzz

@@ -186,9 +186,18 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 func (l *Log) start(ctx context.Context) error {
 	l.pass.Lock()
 	defer l.pass.Unlock()
+	if err := l.checkGenesis(ctx); err != nil {
+		return err
+	}
 	guard, err := l.checkGuard()
 	if err != nil {
 		return err
+	}
+	if p := l.record.Published; p != nil {
+		// The public file follows from the record, whatever became of it.
+		if err := l.cfg.Tree.PublishCheckpoint([]byte(p.Note)); err != nil {
+			return fmt.Errorf("putting the published checkpoint in its place: %w", err)
+		}
 	}
 	if guard == guardNew {
 		if err := l.cfg.Signer.Begin(ctx); err != nil {
@@ -204,7 +213,7 @@ func (l *Log) start(ctx context.Context) error {
 		}
 	}
 	if active := l.ActiveKey(); !active.Equal(l.cfg.Signer.PublicKey()) {
-		err := fmt.Errorf("%w: the key given is %s, the timeline names %s; start with the key it names, or recover the log with its recovery keys",
+		err := fmt.Errorf("%w: the key given is %s, the timeline names %s; start with that key",
 			ErrUnknownKey, l.cfg.Signer.PublicKey().Text(), active.Text())
 		l.halt(err)
 		return nil

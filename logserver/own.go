@@ -264,6 +264,9 @@ func (l *Log) setWriters(ctx context.Context) error {
 	if _, _, err := l.own.writers.Change(l.own.timeline, timeline.MaxNumber-1, 0, added, removed); err != nil {
 		return fmt.Errorf("changing the writers: %w", err)
 	}
+	for _, w := range removed {
+		l.log.Warn("a writer is removed for good: its key can never be added again", "key", w.Key)
+	}
 	// Small changes keep each event within what a key service signs.
 	const perEvent = 8
 	for len(added)+len(removed) > 0 {

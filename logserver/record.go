@@ -8,6 +8,7 @@ import (
 
 	"github.com/chiolog/chiolog/formats/checkpoint"
 	"github.com/chiolog/chiolog/formats/chio"
+	"github.com/chiolog/chiolog/formats/timeline"
 	"github.com/chiolog/chiolog/internal/jcs"
 	"github.com/chiolog/chiolog/signer"
 )
@@ -84,7 +85,7 @@ func (l *Log) loadRecord() error {
 		return fmt.Errorf("publication record: %w", err)
 	}
 	if r.Schema != recordSchema || r.Origin != l.cfg.Origin {
-		return fmt.Errorf("publication record: the store holds the log %q, not %q; give each log a store of its own", r.Origin, l.cfg.Origin)
+		return otherLog(r.Origin, l.cfg.Origin)
 	}
 	l.record, l.stored = r, stored
 	return nil
@@ -101,6 +102,34 @@ func (l *Log) swapRecord(next record) error {
 	}
 	l.record, l.stored = next, stored
 	return nil
+}
+
+// checkGenesis refuses the store of another log that has published nothing yet;
+// one that has says so in its record.
+func (l *Log) checkGenesis(ctx context.Context) error {
+	if size, _ := l.cfg.Tree.Head(); size == 0 || l.stored != nil {
+		return nil
+	}
+	entry, err := l.cfg.Tree.Entry(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("reading the genesis: %w", err)
+	}
+	e, err := timeline.ParseLogEntry(entry)
+	if err != nil {
+		return fmt.Errorf("reading the genesis: %w", err)
+	}
+	envelope, err := timeline.ParseEnvelope(e.KeyEvent)
+	if err != nil {
+		return fmt.Errorf("reading the genesis: %w", err)
+	}
+	if envelope.Body.LogID != l.cfg.Origin {
+		return otherLog(envelope.Body.LogID, l.cfg.Origin)
+	}
+	return nil
+}
+
+func otherLog(holds, origin string) error {
+	return fmt.Errorf("the store holds the log %q, not %q; give each log a store of its own", holds, origin)
 }
 
 // What checkGuard finds.

@@ -15,6 +15,7 @@ import (
 // TestPlainFileServer reads a log of which nothing runs any more: a file server
 // over the store is all that readers need.
 func TestPlainFileServer(t *testing.T) {
+	t.Attr("component", "tessera,x/mod "+version("github.com/transparency-dev/tessera")+","+version("golang.org/x/mod"))
 	files := httptest.NewServer(http.FileServer(http.Dir(stopped.dir)))
 	defer files.Close()
 	for _, r := range publicReaders {
@@ -31,6 +32,7 @@ func TestPlainFileServer(t *testing.T) {
 
 // TestServedLog reads a log from the server's own front.
 func TestServedLog(t *testing.T) {
+	t.Attr("component", "tessera,x/mod "+version("github.com/transparency-dev/tessera")+","+version("golang.org/x/mod"))
 	for _, r := range publicReaders {
 		if err := r.read(t.Context(), served.url, served.vkey); err != nil {
 			t.Errorf("%s: %v", r.name, err)
@@ -56,6 +58,7 @@ func checkEntries(t *testing.T, c *contents, s *server) {
 // TestFlippedByte flips bytes, one at a time, in every file that the published
 // size needs, and takes each file away: no public reader takes the log then.
 func TestFlippedByte(t *testing.T) {
+	t.Attr("component", "tessera,x/mod "+version("github.com/transparency-dev/tessera")+","+version("golang.org/x/mod"))
 	d := damagedCopy(t, stopped)
 	needed := []string{"checkpoint"}
 	for n := range tile.Needed(d.size(t)) {

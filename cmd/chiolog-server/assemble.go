@@ -46,6 +46,9 @@ func assemble(ctx context.Context, o options, home string, logger *slog.Logger) 
 	if err := timeline.CheckOrigin(o.origin); err != nil {
 		return nil, fmt.Errorf("--origin: %w", err)
 	}
+	if strings.Contains(o.origin, "://") {
+		return nil, fmt.Errorf("--origin %s: leave the scheme out; the name never changes, also when the URL does", o.origin)
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -178,7 +181,7 @@ func kernelKey(path string, empty bool) (*seedfile.Key, error) {
 	}
 	key, err := seedfile.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; the log has leaves, so its key is not made anew: put the file back, or recover the log with its recovery keys", err)
+		return nil, fmt.Errorf("%w; the log has leaves, so its key is not made anew: put the file back", err)
 	}
 	return key, err
 }
@@ -255,13 +258,17 @@ var offlineKeys = []string{"bootstrap", "recovery-1", "recovery-2", "recovery-3"
 func seedName(dir, name string) string { return filepath.Join(dir, name+".seed") }
 
 func warnOfOfflineKeys(dir string, logger *slog.Logger) {
+	var beside []string
 	for _, name := range offlineKeys {
 		// A kill while the key was made may have left a second name for it.
 		for _, path := range []string{seedName(dir, name), seedName(dir, name) + ".tmp"} {
 			if _, err := os.Lstat(path); err == nil {
-				logger.Warn("this key belongs offline: move it away, the log never reads it again; whoever holds two of the recovery keys owns the log", "file", path)
+				beside = append(beside, path)
 			}
 		}
+	}
+	if len(beside) > 0 {
+		logger.Warn("these keys belong offline: move them to different places, the log never reads them again; whoever holds two of the recovery keys owns the log", "files", beside)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chiolog/chiolog/cmd/internal/flagenv"
 	"github.com/chiolog/chiolog/formats/checkpoint"
+	"github.com/chiolog/chiolog/formats/chio"
 	"github.com/chiolog/chiolog/internal/daemon"
 	"github.com/chiolog/chiolog/logserver"
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.store, "store", "", "where the log lies: file:DIR (default file:$CHIO_HOME/log)")
 	flags.StringVar(&o.key, "key", "", "place of the kernel key: seed:PATH (default seed:$CHIO_HOME/keys/kernel.seed)")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:7480", "address of the public HTTP listener")
-	flags.StringSliceVar(&o.writers, "writer", nil, "key text of a kernel that may append beside the log's own; repeatable; once given, the whole set")
+	flags.StringSliceVar(&o.writers, "writer", nil, "key text of a kernel that may append beside the log's own; repeatable; what is given is the whole set, a key that is left out is removed for good; none for an empty set; without the flag the set stands")
 	flags.StringVar(&o.policy, "policy", "", "file with the log's own witness policy; the quorum must be none in this build")
 	flags.StringVar(&o.recovery, "recovery", "", "file with the recovery policy of a new log (default: three keys made beside the kernel key, two needed)")
 	flags.StringVar(&o.guard, "guard", "", "file with the record of what was signed (default $CHIO_HOME/guard/<SHA-256 of the origin>)")
@@ -89,6 +90,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // serve runs the log until ctx ends.
 func serve(ctx context.Context, o options, writersGiven bool, environ []string, stdout, stderr io.Writer) error {
+	home, err := chioHome(environ)
+	if err != nil {
+		return err
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
 		return fmt.Errorf("--log-level %.20q: known are debug, info, warn, error", o.logLevel)
@@ -97,12 +102,8 @@ func serve(ctx context.Context, o options, writersGiven bool, environ []string, 
 	if o.origin == "" {
 		return errors.New("--origin is missing: the log needs a name that never changes, such as log.example.com/kernel1")
 	}
-	if !writersGiven {
-		o.writers = nil
-	}
-	home, err := chioHome(environ)
-	if err != nil {
-		return err
+	if o.writers, err = writerSet(o.writers, writersGiven); err != nil {
+		return fmt.Errorf("--writer: %w", err)
 	}
 	// The address first: a start that fails on it should leave nothing behind.
 	ln, err := net.Listen("tcp", o.listen)
@@ -115,6 +116,8 @@ func serve(ctx context.Context, o options, writersGiven bool, environ []string, 
 		return err
 	}
 	defer p.close()
+	logger.Info("serving", "addr", ln.Addr().String())
+	defer logger.Info("stopped")
 	if err := announce(stdout, p.log, ln.Addr()); err != nil {
 		return err
 	}
@@ -138,6 +141,26 @@ func announce(w io.Writer, l *logserver.Log, addr net.Addr) error {
 	}
 	_, err = fmt.Fprintf(w, "origin  %s\nvkey    %s\nkernel  %s\nserving http://%s\n", l.Origin(), vkey, key.Text(), addr)
 	return err
+}
+
+// writerSet reads the values of --writer; nil if there are none, empty for the
+// word none.
+func writerSet(values []string, given bool) ([]string, error) {
+	if !given {
+		return nil, nil
+	}
+	if len(values) == 0 {
+		return nil, errors.New("is empty; write none for a log that only its own kernel writes to, or leave the flag out to keep the set")
+	}
+	if len(values) == 1 && values[0] == "none" {
+		return []string{}, nil
+	}
+	for _, text := range values {
+		if _, err := chio.ParseKey(text); err != nil {
+			return nil, fmt.Errorf("%.80q: %w: 64 lowercase hex digits, or p256: or p384: and a point", text, err)
+		}
+	}
+	return values, nil
 }
 
 // chioHome returns the root of all state that is not the store.

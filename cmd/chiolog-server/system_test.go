@@ -411,7 +411,9 @@ func TestBadStart(t *testing.T) {
 		{"store around the keys", []string{"--origin", testOrigin, "--store", "file:" + linked, "--guard", home + "/guard"}, "CHIO_HOME=" + state, "inside the store"},
 		{"interval", []string{"--origin", testOrigin, "--checkpoint-interval", "49ms"}, "", "minimum"},
 		{"address", []string{"--origin", testOrigin, "--listen", "nowhere:xyz"}, "", "--listen"},
-		{"writer", []string{"--origin", testOrigin, "--writer", "0x12"}, "", "writer"},
+		{"writer", []string{"--origin", testOrigin, "--writer", "0x12"}, "", "--writer"},
+		{"empty writer", []string{"--origin", testOrigin, "--writer", ""}, "", "--writer: is empty"},
+		{"origin with a scheme", []string{"--origin", "https://example.com/log"}, "", "scheme"},
 		{"no such policy", []string{"--origin", testOrigin, "--policy", home + "/none"}, "", "--policy"},
 		{"no such recovery", []string{"--origin", testOrigin, "--recovery", home + "/none"}, "", "--recovery"},
 	} {

@@ -70,7 +70,7 @@ func printCheckpoint(note checkpoint.Note, p *policy.Policy, s streams, asJSON b
 	}
 	switch {
 	case p == nil:
-		fmt.Fprintln(s.err, "not verified: no policy given")
+		fmt.Fprintln(s.err, "not checked: no policy given")
 	case p.NoWitnesses():
 		fmt.Fprintln(s.err, "verified: signed by the log, no witnesses")
 	default:

@@ -114,7 +114,7 @@ func writeProof(proven *client.Proven, id, path string, s streams, asJSON bool) 
 		fmt.Fprintln(s.out, report.Receipt)
 	}
 	if !report.Verified {
-		fmt.Fprintln(s.err, "not verified: no policy given; see chiolog verify")
+		fmt.Fprintln(s.err, "not checked: no policy given; see chiolog verify")
 	}
 	for _, w := range warnings(proven.Result) {
 		fmt.Fprintln(s.err, "warning: "+w)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chiolog/chiolog/formats/checkpoint"
@@ -536,9 +537,13 @@ func cosign(t *testing.T, n int, text string, timestamp uint64) checkpoint.Signa
 
 // TestVectorsAreCurrent regenerates the vectors where Python is installed.
 func TestVectorsAreCurrent(t *testing.T) {
+	t.Attr("component", "python3")
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("python3 is not installed")
+	}
+	if version, err := exec.Command(python, "--version").Output(); err == nil {
+		t.Attr("component", "python3 "+strings.TrimSpace(strings.TrimPrefix(string(version), "Python ")))
 	}
 	dir := t.TempDir()
 	if out, err := exec.Command(python, "-B", "../../testdata/second/make_vectors.py", dir).CombinedOutput(); err != nil {

@@ -50,6 +50,7 @@ func (c *suiteClient) GetLeavesByRange(ctx context.Context, in *trillian.GetLeav
 }
 
 func TestTrillianIntegrationSuite(t *testing.T) {
+	t.Attr("component", "trillian "+version("github.com/google/trillian"))
 	dir := t.TempDir()
 	extra := make(map[string][]byte)
 	for _, run := range []struct {
@@ -83,6 +84,7 @@ func TestTrillianIntegrationSuite(t *testing.T) {
 // TestAppendRunsTrillian runs an append once more with coverage of Trillian, and
 // looks for lines of the two functions that every entry must go through.
 func TestAppendRunsTrillian(t *testing.T) {
+	t.Attr("component", "trillian "+version("github.com/google/trillian"))
 	profile := filepath.Join(t.TempDir(), "profile")
 	const packages = "github.com/google/trillian/log,github.com/google/trillian/server"
 	cmd := exec.Command("go", "test", "-count=1", "-run=^TestWaitEndsWithContext$", "-coverpkg="+packages, "-coverprofile="+profile, ".")

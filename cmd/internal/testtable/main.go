@@ -1,7 +1,7 @@
 // Command testtable reads the events of go test -json on standard input. It
 // prints what go test would print of failures and results, and ends with a
 // table of the components that the tests ran against. A test names its
-// component with t.Attr("component", "name version"). The exit status is that
+// component with t.Attr("component", "name version"), several as "a,b 1.0,2.0". The exit status is that
 // of the tests. A component that CHIO_REQUIRE names (comma separated) may not
 // be skipped.
 package main
@@ -50,14 +50,14 @@ type table struct {
 	out        io.Writer
 	rows       map[string]*row
 	output     map[string][]string // by package and test
-	components map[string]string   // by package and test
+	components map[string][]string // by package and test
 	run, fails int
 }
 
 const plain = "Go tests"
 
 func report(in io.Reader, out io.Writer, required string) (ok bool, err error) {
-	t := &table{out: out, rows: map[string]*row{plain: {}}, output: map[string][]string{}, components: map[string]string{}}
+	t := &table{out: out, rows: map[string]*row{plain: {}}, output: map[string][]string{}, components: map[string][]string{}}
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(nil, 16<<20)
 	for scanner.Scan() {
@@ -93,12 +93,22 @@ func (t *table) take(e event) {
 		t.output[key] = append(t.output[key], e.Output)
 	case "attr":
 		if e.Key == "component" {
-			name, version, _ := strings.Cut(e.Value, " ")
-			t.components[key] = name
-			t.row(name).version = version
+			t.name(key, e.Value)
 		}
 	case "pass", "fail", "skip":
 		t.end(e, key)
+	}
+}
+
+// name takes in what a test says of its components: "a 1.0" or "a,b 1.0,2.0".
+func (t *table) name(key, value string) {
+	names, versions, _ := strings.Cut(value, " ")
+	t.components[key] = strings.Split(names, ",")
+	list := strings.Split(versions, ",")
+	for i, name := range t.components[key] {
+		if i < len(list) {
+			t.row(name).version = list[i]
+		}
 	}
 }
 
@@ -118,24 +128,33 @@ func (t *table) end(e event, key string) {
 	if e.Test == "" {
 		return
 	}
-	component := t.components[key]
-	if component == "" {
-		component = plain
-	}
-	r := t.row(component)
 	if e.Action != "skip" {
-		r.run++
 		t.run++
-		return
 	}
-	r.skipped++
-	why := e.Test
+	names := t.components[key]
+	if names == nil {
+		names = []string{plain}
+	}
+	for _, name := range names {
+		r := t.row(name)
+		if e.Action != "skip" {
+			r.run++
+			continue
+		}
+		r.skipped++
+		r.why = append(r.why, t.why(e.Test, key))
+	}
+}
+
+// why is what a skipped test printed.
+func (t *table) why(test, key string) string {
+	why := test
 	for _, line := range t.output[key] {
-		if !strings.HasPrefix(strings.TrimSpace(line), "===") && !strings.HasPrefix(strings.TrimSpace(line), "---") {
-			why += ": " + strings.TrimSpace(line)
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "===") && !strings.HasPrefix(line, "---") {
+			why += ": " + line
 		}
 	}
-	r.why = append(r.why, why)
+	return why
 }
 
 // print writes the table and reports whether a required component was skipped

@@ -11,6 +11,9 @@ func TestReport(t *testing.T) {
 {"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
 {"Action":"pass","Package":"p"}
 `
+	const both = `{"Action":"attr","Package":"p","Test":"TestD","Key":"component","Value":"tessera,x/mod v1.0.4,v0.42.0"}
+{"Action":"pass","Package":"p","Test":"TestD"}
+`
 	const skipped = `{"Action":"attr","Package":"p","Test":"TestB","Key":"component","Value":"softhsm 2.6"}
 {"Action":"output","Package":"p","Test":"TestB","Output":"    x_test.go:1: not installed\n"}
 {"Action":"skip","Package":"p","Test":"TestB"}
@@ -24,6 +27,7 @@ func TestReport(t *testing.T) {
 		want               string
 	}{
 		{"all passed", passed, "python3", true, "python3    3.11     1          0"},
+		{"two components", both, "tessera,x/mod", true, "x/mod      v0.42.0  1          0"},
 		{"skipped", passed + skipped, "", true, "TestB: x_test.go:1: not installed"},
 		{"skipped and required", passed + skipped, "softhsm", false, "required component softhsm was not tested"},
 		{"required and unknown", passed, "mariadb", false, "required component mariadb was not tested"},
