@@ -23,6 +23,8 @@ import (
 	"github.com/chiolog/chiolog/logserver"
 	"github.com/chiolog/chiolog/logserver/trillianlog"
 	"github.com/chiolog/chiolog/signer"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // A backend signs with a key in memory and remembers every message.
@@ -268,7 +270,7 @@ func TestDeterminism(t *testing.T) {
 		s.writers = []string{writer.text()}
 		r := s.mustOpen(t)
 		files := map[string]string{}
-		var tree checkpoint.Frontier
+		tree := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
 		for i := range 600 {
 			a := r.append(t, writer.receipt(t, i))
 			if i%97 == 0 {
@@ -301,7 +303,9 @@ func TestDeterminism(t *testing.T) {
 			}
 			for len(data) > 0 {
 				size := int(data[0])<<8 | int(data[1])
-				tree.Append(checkpoint.LeafHash([]byte(data[2 : 2+size])))
+				if err := tree.Append(rfc6962.DefaultHasher.HashLeaf([]byte(data[2:2+size])), nil); err != nil {
+					t.Fatal(err)
+				}
 				data = data[2+size:]
 			}
 		}
@@ -313,8 +317,9 @@ func TestDeterminism(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if head.Size != tree.Size() || head.Root != tree.Root() {
-			t.Errorf("published size %d root %x, the entries have %d and %x", head.Size, head.Root, tree.Size(), tree.Root())
+		root, err := tree.GetRootHash(nil)
+		if err != nil || head.Size != tree.End() || string(head.Root[:]) != string(root) {
+			t.Errorf("published size %d root %x, merkle has %d and %x, %v", head.Size, head.Root, tree.End(), root, err)
 		}
 		return files
 	}
