@@ -1,15 +1,15 @@
 package trillianlog
 
-import "runtime/debug"
+import (
+	"os/exec"
+	"strings"
+)
 
-// version returns the version of a module that this test was built with.
+// version returns the version of a module in this build.
 func version(path string) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == path {
-				return m.Version
-			}
-		}
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", path).Output()
+	if err != nil {
+		return "(unknown)"
 	}
-	return "(unknown)"
+	return strings.TrimSpace(string(out))
 }
