@@ -48,6 +48,7 @@ type options struct {
 	interval      time.Duration
 	status        time.Duration
 	logLevel      string
+	config        string
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -62,6 +63,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.assumeCurrent, "assume-current", false, "go on where the guard cannot tell whether the store is the newest; recorded in the log")
 	flags.DurationVar(&o.interval, "checkpoint-interval", logserver.DefaultInterval, "time between checkpoints, at least 50ms")
 	flags.DurationVar(&o.status, "status-interval", logserver.DefaultStatusInterval, "longest time between statuses, which date what the log says of itself; at least 1s")
+	flags.StringVar(&o.config, "config", "", "file of settings: lines of a flag's name and its value; flags and variables win over it")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -70,13 +72,18 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	cmd := &cobra.Command{
 		Use:           "chiolog-server --origin ORIGIN [flags]",
 		Short:         "Run a transparency log for Chio receipts",
-		Long:          "Run a transparency log for Chio receipts. Every flag is also an environment variable: --listen is CHIOLOG_LISTEN.",
+		Long:          "Run a transparency log for Chio receipts. Every flag is also an environment variable, --listen is CHIOLOG_LISTEN, and a setting of --config FILE.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(flagenv.CheckUnknown(cmd.Flags(), environ), flagenv.Apply(cmd.Flags(), environ)); err != nil {
 				return err
+			}
+			if o.config != "" {
+				if err := flagenv.ApplyFile(cmd.Flags(), o.config); err != nil {
+					return err
+				}
 			}
 			return serve(cmd.Context(), o, cmd.Flags().Changed("writer"), environ, stdout, stderr)
 		},

@@ -19,11 +19,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chiolog/chiolog/cmd/internal/flagenv"
 	"github.com/chiolog/chiolog/formats/api"
 	"github.com/chiolog/chiolog/formats/checkpoint"
 	"github.com/chiolog/chiolog/formats/receipt"
 	"github.com/chiolog/chiolog/formats/tile"
 	"github.com/chiolog/chiolog/formats/timeline"
+	"github.com/chiolog/chiolog/logserver"
+	"github.com/spf13/pflag"
 )
 
 // A process is a running chiolog-server.
@@ -403,6 +406,8 @@ func TestBadStart(t *testing.T) {
 		{"bad origin", []string{"--origin", "a b"}, "", "origin"},
 		{"unknown flag", []string{"--orgin", "x"}, "", "unknown flag"},
 		{"unknown variable", []string{"--origin", testOrigin}, "CHIOLOG_LISTN=x", "CHIOLOG_LISTN"},
+		{"no such config file", []string{"--origin", testOrigin, "--config", home + "/none"}, "", "config file"},
+		{"config file with an unknown setting", []string{"--origin", testOrigin, "--config", policyFile}, "", `line 1: "quorum" is no setting`},
 		{"MySQL", []string{"--origin", testOrigin, "--store", "mysql://h/db"}, "", "not in this build"},
 		{"unknown store", []string{"--origin", testOrigin, "--store", "s3:x"}, "", "not known"},
 		{"KMS", []string{"--origin", testOrigin, "--key", "awskms:x"}, "", "not in this build"},
@@ -428,6 +433,19 @@ func TestBadStart(t *testing.T) {
 	}
 	if err := checkPolicy(policyFile); err != nil {
 		t.Errorf("policy without witnesses: %v", err)
+	}
+}
+
+// TestShippedConfig reads the example of deployments.
+func TestShippedConfig(t *testing.T) {
+	var o options
+	flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
+	o.register(flags)
+	if err := flagenv.ApplyFile(flags, "../../deployments/chiolog-server.conf"); err != nil {
+		t.Fatal(err)
+	}
+	if o.origin == "" || len(o.writers) != 1 || o.interval != logserver.DefaultInterval || o.status != logserver.DefaultStatusInterval {
+		t.Errorf("settings %+v", o)
 	}
 }
 

@@ -1,11 +1,15 @@
 // Package flagenv has what the commands of the project do alike with flags:
 // each can be set by an environment variable as well, --checkpoint-interval by
-// CHIOLOG_CHECKPOINT_INTERVAL, and none takes a key itself.
+// CHIOLOG_CHECKPOINT_INTERVAL, or by a line of a config file, and none takes a
+// key itself. The command line wins over the environment, and that over the
+// file.
 package flagenv
 
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,6 +46,60 @@ func Apply(flags *pflag.FlagSet, environ []string) error {
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// maxFile bounds a config file, in bytes.
+const maxFile = 1 << 20
+
+// ApplyFile sets each flag that is not set yet from a config file: lines of a
+// flag's name, white space, and its value to the end of the line. A flag that
+// takes a list may have several lines. Empty lines and lines that begin with #
+// are skipped. An unknown name, or a second line for a flag that takes one
+// value, is an error that names the line and not its value.
+func ApplyFile(flags *pflag.FlagSet, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("config file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return fmt.Errorf("config file %s: %w", path, err)
+	}
+	if len(data) > maxFile {
+		return fmt.Errorf("config file %s is larger than %d bytes", path, maxFile)
+	}
+	lines := map[string]int{} // of flags that this file sets
+	for i, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		fail := func(what string) error { return fmt.Errorf("config file %s, line %d: %s", path, i+1, what) }
+		name, value := line, ""
+		if cut := strings.IndexAny(line, " \t"); cut > 0 {
+			name, value = line[:cut], strings.TrimSpace(line[cut:])
+		}
+		flag := flags.Lookup(name)
+		if flag == nil || flag.Annotations[None] != nil || name == "help" || name == "version" {
+			return fail(fmt.Sprintf("%.40q is no setting; --help lists the flags, each is also a setting", name))
+		}
+		if value == "" {
+			return fail(name + " has no value")
+		}
+		_, list := flag.Value.(pflag.SliceValue)
+		if lines[name] > 0 && !list {
+			return fail(fmt.Sprintf("%s is set in line %d already", name, lines[name]))
+		}
+		if lines[name] == 0 && flag.Changed {
+			continue // by the command line or the environment
+		}
+		lines[name] = i + 1
+		if flags.Set(name, value) != nil {
+			return fail(fmt.Sprintf("not a value for %s (%s)", name, flag.Value.Type()))
+		}
+	}
+	return nil
 }
 
 // others are the variables that another command of the project reads: one

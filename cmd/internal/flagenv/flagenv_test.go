@@ -2,6 +2,8 @@ package flagenv
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,52 @@ func TestList(t *testing.T) {
 	writers := flags.StringSlice("writer", nil, "")
 	if err := Apply(flags, []string{"CHIOLOG_WRITER=a,b"}); err != nil || len(*writers) != 2 || !flags.Changed("writer") {
 		t.Errorf("%q, %v", *writers, err)
+	}
+}
+
+func TestApplyFile(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		args       []string
+		want       string // listen and writers
+		err        string
+	}{
+		{"settings", "# a log\n\nlisten  127.0.0.1:1 \n writer\ta\nwriter b\n", nil, "127.0.0.1:1 a,b", ""},
+		{"CR LF", "listen x\r\nwriter a\r\n", nil, "x a", ""},
+		{"no line feed at the end", "listen x", nil, "x ", ""},
+		{"the flag wins", "listen x\nwriter a\nwriter b\n", []string{"--listen=y", "--writer=c"}, "y c", ""},
+		{"unknown", "listn secret\n", nil, "", "line 1: \"listn\" is no setting"},
+		{"dashes", "--listen x\n", nil, "", "line 1"},
+		{"twice", "listen x\nlisten secret\n", nil, "", "line 2: listen is set in line 1"},
+		{"no value", "\nlisten\n", nil, "", "line 2: listen has no value"},
+		{"bad value", "age secret\n", nil, "", "line 1: not a value for age (duration)"},
+		{"help", "help true\n", nil, "", "line 1"},
+	} {
+		flags := pflag.NewFlagSet("t", pflag.ContinueOnError)
+		listen := flags.String("listen", "", "")
+		writers := flags.StringSlice("writer", nil, "")
+		flags.Duration("age", 0, "")
+		flags.Bool("help", false, "")
+		if err := flags.Parse(tt.args); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := ApplyFile(flags, path)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: error %v, want %q", tt.name, err, tt.err)
+			}
+			continue
+		}
+		if got := *listen + " " + strings.Join(*writers, ","); err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v, want %q", tt.name, got, err, tt.want)
+		}
+	}
+	if err := ApplyFile(pflag.NewFlagSet("t", pflag.ContinueOnError), filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that does not exist is applied")
 	}
 }
 
