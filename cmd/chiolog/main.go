@@ -64,7 +64,7 @@ not tell.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(appendCommand(s), proveCommand(s), verifyCommand(s), inspectCommand(s),
-		checkpointCommand(s), vkeyCommand(s), keygenCommand(s))
+		checkpointCommand(s), auditCommand(s), vkeyCommand(s), keygenCommand(s))
 	root.SetArgs(args)
 	root.SetIn(s.in)
 	root.SetOut(s.out)

@@ -53,6 +53,8 @@ var homes = map[string][]string{
 	"google.golang.org/grpc":                     {"logserver/trillianlog", "logserver/tilestore", "logserver/tilestore/storetest"},
 	"github.com/gorilla/mux":                     {"logserver"},
 	"github.com/prometheus/client_golang":        {"logserver"},
+	"github.com/schollz/progressbar/v3":          {"cmd/chiolog"},
+	"golang.org/x/term":                          {"cmd/chiolog"},
 	"github.com/spf13/cobra":                     {"cmd/chiolog", "cmd/chiolog-server"},
 	"github.com/spf13/pflag":                     {"cmd/chiolog", "cmd/chiolog-server", "cmd/internal/flagenv"},
 	"filippo.io/edwards25519":                    {"formats/chio", "formats/timeline"},
